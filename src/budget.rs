@@ -1,0 +1,185 @@
+//! What was measured against what was promised: one row a limit.
+//!
+//! Owns the comparison and its two hard rules: a value that never came fails its budget, and so does a budget on
+//! something that was not measured. Must not know how anything was measured.
+
+use serde::{Deserialize, Serialize};
+
+use crate::plan::{BudgetPlan, Limit, Since};
+use crate::recovery::Recovery;
+
+/// A count of records, or seconds. In JSON a bare number.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Amount {
+    Count(u64),
+    Seconds(f64),
+}
+
+impl std::fmt::Display for Amount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Count(n) => write!(f, "{n}"),
+            Self::Seconds(s) => write!(f, "{}", crate::clock::text_seconds(*s)),
+        }
+    }
+}
+
+/// One limit and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BudgetRow {
+    /// Named as in the scenario file: `lost`, `recovery`, …
+    pub metric: String,
+    pub limit: Amount,
+    /// `None`: it never came, or was not measured; then the budget is not met.
+    pub measured: Option<Amount>,
+    pub met: bool,
+    /// Where the clock started; `None` for counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Since>,
+    /// Not met because the run itself could not tell (its fault never took hold, its read was short): inconclusive, not
+    /// a broken promise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undecided: bool,
+    /// What a reader must know about `measured`: why it is missing, what it is a lower bound of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+impl BudgetRow {
+    /// What became of it, in one sentence that follows the metric's name.
+    pub fn sentence(&self) -> String {
+        let zero = match self.since {
+            Some(Since::Inject) => " after the injection",
+            Some(Since::Heal) => " after the heal",
+            None => "",
+        };
+        let limit = self.limit;
+        match (self.measured, &self.note) {
+            (Some(measured), Some(note)) => format!("{measured}{zero} ({note}); the budget is {limit}"),
+            (Some(measured), None) => format!("{measured}{zero}; the budget is {limit}"),
+            (None, note) => format!("{}{zero}; the budget is {limit}", note.as_deref().unwrap_or("not measured")),
+        }
+    }
+}
+
+/// What was counted, for the limits on counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub lost: u64,
+    /// Records whose fate is open: `lost` is a lower bound.
+    pub undetermined: u64,
+    /// Surplus places in the input log or surplus effects, whichever are more: an effect of a duplicate in the log is
+    /// not counted twice.
+    pub duplicates: u64,
+    pub redelivered: u64,
+    pub reordered: u64,
+    /// Good records in the dead-letter topic.
+    pub dead_lettered: u64,
+}
+
+/// Holds every limit of a plan against what was measured. `recovery` gives the measures for a limit's choice of zero
+/// (`None`: by the fault's kind);
+/// `observed`: every fault's zero came, so a measure that is missing is the application's doing.
+pub fn hold(
+    plan: &BudgetPlan,
+    counts: Counts,
+    observed: bool,
+    recovery: impl Fn(Option<Since>) -> Option<Recovery>,
+) -> Vec<BudgetRow> {
+    let mut rows = vec![lost(plan.lost, counts)];
+    let limits = [
+        ("duplicates", plan.duplicates, counts.duplicates),
+        ("redelivered", plan.redelivered, counts.redelivered),
+        ("reordered", plan.reordered, counts.reordered),
+        ("dead-lettered", plan.dead_lettered, counts.dead_lettered),
+    ];
+    for (metric, limit, measured) in limits {
+        rows.extend(limit.map(|limit| count_row(metric, limit, measured)));
+    }
+    let durations: [(&str, Option<Limit>, Measure); 5] = [
+        ("recovery", plan.recovery, |r| Time::of(r.ttr_s, r.lower_bound_s, r.worst_scope.as_deref())),
+        ("first-success", plan.first_success, |r| Time::of(r.first_success_s, None, None)),
+        ("outage", plan.outage, |r| {
+            let open = r.outage_open.then_some(r.outage_s).flatten();
+            Time {
+                note: open.map(|_| "still open when the load stopped".to_owned()),
+                ..Time::of(r.outage_s, None, None)
+            }
+        }),
+        ("drain", plan.drain, |r| {
+            let note =
+                (r.drained == Some(false)).then(|| "the backlog had not drained when the load stopped".to_owned());
+            Time { note, ..Time::of(r.drain_s, None, None) }
+        }),
+        ("detect", plan.detect, |r| Time::of(r.detect_s, None, None)),
+    ];
+    for (metric, limit, time) in durations {
+        let Some(limit) = limit else { continue };
+        let measured = recovery(limit.since);
+        let since = measured.as_ref().and_then(|recovery| recovery.since).or(limit.since);
+        let time = measured.as_ref().map_or(Time::default(), time);
+        let within = limit.within.as_secs_f64();
+        let missing = || "not measured".to_owned();
+        rows.push(BudgetRow {
+            metric: metric.to_owned(),
+            limit: Amount::Seconds(within),
+            measured: time.seconds.map(Amount::Seconds),
+            // An outage that is still open may become longer: below its limit it proves nothing.
+            met: time.seconds.is_some_and(|s| s <= within) && time.note.is_none(),
+            undecided: time.seconds.is_none() && !observed,
+            // Neither the gap nor the first signal has a zero.
+            since: if matches!(metric, "outage" | "detect") { None } else { since },
+            note: time.note.or_else(|| time.seconds.is_none().then(missing)).or(time.scope),
+        });
+    }
+    rows
+}
+
+/// Takes one measure out of all.
+type Measure = fn(&Recovery) -> Time;
+
+#[derive(Debug, Default)]
+struct Time {
+    seconds: Option<f64>,
+    /// Makes the budget missed.
+    note: Option<String>,
+    /// Only said beside the number.
+    scope: Option<String>,
+}
+
+impl Time {
+    fn of(seconds: Option<f64>, lower_bound: Option<f64>, scope: Option<&str>) -> Self {
+        let text = crate::clock::text_seconds;
+        let never = |bound| {
+            let place = scope.map_or(String::new(), |scope| format!(" in {scope}"));
+            format!("not recovered{place} within {}", text(bound))
+        };
+        let note = seconds.is_none().then(|| lower_bound.map(never)).flatten();
+        Self { seconds, note, scope: scope.map(str::to_owned) }
+    }
+}
+
+fn lost(limit: u64, counts: Counts) -> BudgetRow {
+    let open = counts.undetermined > 0 && counts.lost <= limit;
+    BudgetRow {
+        measured: (!open).then_some(Amount::Count(counts.lost)),
+        met: !open && counts.lost <= limit,
+        undecided: open,
+        note: (counts.undetermined > 0)
+            .then(|| format!("at least {}, {} undetermined", counts.lost, counts.undetermined)),
+        ..count_row("lost", limit, counts.lost)
+    }
+}
+
+fn count_row(metric: &str, limit: u64, measured: u64) -> BudgetRow {
+    BudgetRow {
+        metric: metric.to_owned(),
+        limit: Amount::Count(limit),
+        measured: Some(Amount::Count(measured)),
+        met: measured <= limit,
+        undecided: false,
+        since: None,
+        note: None,
+    }
+}

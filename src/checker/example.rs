@@ -1,0 +1,52 @@
+//! Turning rows into examples: enough to look for a record in the logs.
+
+use super::{Case, EXAMPLES, Example, Ledger, Row};
+use crate::clock::seconds;
+
+impl Case<'_> {
+    /// An example of one row.
+    pub(super) fn example(&self, row: &Row<'_>, note: impl Into<String>) -> Example {
+        Example {
+            id: Some(row.id.to_owned()),
+            key: row.key.map(str::to_owned),
+            tp: row.tp.map(|tp| self.ledger.tps.name(tp).to_string()),
+            offsets: row.offset.into_iter().collect(),
+            sent_s: row.due.map(seconds),
+            acked_s: row.acked.map(seconds),
+            faults: self.faults_at(row.due),
+            note: note.into(),
+        }
+    }
+
+    /// The first few rows that `wanted` names, with its notes, and how many there are in all.
+    pub(super) fn examples(&self, mut wanted: impl FnMut(&Row<'_>) -> Option<String>) -> (u64, Vec<Example>) {
+        let (mut count, mut examples) = (0, Vec::new());
+        for row in &self.ledger.rows {
+            let Some(note) = wanted(row) else { continue };
+            count += 1;
+            if examples.len() < EXAMPLES {
+                examples.push(self.example(row, note));
+            }
+        }
+        (count, examples)
+    }
+
+    /// The same, with every place of the row in the input log.
+    pub(super) fn with_log_offsets(&self, mut examples: Vec<Example>) -> Vec<Example> {
+        for example in &mut examples {
+            let Some(id) = example.id.as_deref() else { continue };
+            let Some(row) = self.ledger.rows.iter().position(|row| row.id == id) else { continue };
+            let places = Ledger::places_of(&self.ledger.log, row as u32);
+            if !places.is_empty() {
+                example.offsets = places.iter().map(|place| place.offset).collect();
+                example.tp = Some(self.ledger.tps.name(places[0].tp).to_string());
+            }
+        }
+        examples
+    }
+}
+
+/// "1 record", "7 records".
+pub(super) fn records(count: u64) -> String {
+    if count == 1 { "1 record".to_owned() } else { format!("{count} records") }
+}

@@ -1,0 +1,31 @@
+//! `unexpected`: read, and never sent like that.
+//!
+//! **Claim**: whatever is read was sent, with these bytes. **Method**: an id in the input log, a delivery, an effect or
+//! a dead letter that no send was begun for; or a record in the input log whose checksum does not fit. Counted by id.
+//! **Blind spots**: effects and dead letters may transform the value, so their bytes are not compared.
+
+use super::example::records;
+use super::{Case, Checker, Finding, Sent, Severity};
+
+pub(super) const CHECKER: Checker =
+    Checker { name: "unexpected", claim: "whatever is read was sent, with these bytes", check };
+
+fn check(case: &Case<'_>) -> Finding {
+    let (count, examples) = case.examples(|row| {
+        let places = [
+            (row.in_log > 0, "the input log"),
+            (row.delivered > 0, "a delivery"),
+            (row.effects > 0, "the output topic"),
+            (row.dead_letters > 0, "the dead-letter topic"),
+        ];
+        match row.sent() {
+            Sent::Never => {
+                let seen: Vec<&str> = places.iter().filter(|(seen, _)| *seen).map(|(_, place)| *place).collect();
+                Some(format!("never sent, yet in {}", seen.join(", ")))
+            }
+            _ => row.altered.then(|| "its bytes in the input log are not the ones that were sent".to_owned()),
+        }
+    });
+    let message = format!("{} read that nobody sent, or with other bytes", records(count));
+    Finding::new(CHECKER.name, count, Severity::Fatal, message, case.with_log_offsets(examples))
+}

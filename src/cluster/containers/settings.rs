@@ -1,0 +1,133 @@
+//! How brokers are configured: pure text. The official image turns `KAFKA_*` variables into properties.
+
+use std::collections::BTreeMap;
+
+use crate::plan::ClusterPlan;
+
+/// Ports inside the containers.
+pub(super) const SUBJECT: u16 = 9092;
+pub(super) const CONTROLLER: u16 = 9093;
+pub(super) const DIRECT: u16 = 9094;
+pub(super) const INTERNAL: u16 = 9095;
+
+/// Where clients find a broker, on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct HostPorts {
+    /// The proxy.
+    pub subject: u16,
+    /// The broker itself.
+    pub direct: u16,
+    /// The proxy's control plane.
+    pub control: u16,
+    /// The broker's controller listener.
+    pub controller: u16,
+}
+
+/// A broker's name on the network between brokers.
+pub(super) fn inner_name(broker: u32) -> String {
+    format!("broker-{broker}")
+}
+
+/// The environment of one broker's container.
+pub(super) fn environment(
+    plan: &ClusterPlan,
+    broker: u32,
+    ports: HostPorts,
+    cluster_id: &str,
+) -> BTreeMap<String, String> {
+    let replication = plan.brokers.min(3);
+    let min_isr = if replication >= 3 { 2 } else { 1 };
+    let voters: Vec<String> = (1..=plan.brokers).map(|id| format!("{id}@{}:{CONTROLLER}", inner_name(id))).collect();
+    let HostPorts { subject, direct, .. } = ports;
+    let inner = inner_name(broker);
+    let mut properties: BTreeMap<String, String> = [
+        ("process.roles", "broker,controller".to_owned()),
+        ("node.id", broker.to_string()),
+        ("controller.quorum.voters", voters.join(",")),
+        ("controller.listener.names", "CONTROLLER".to_owned()),
+        ("inter.broker.listener.name", "INTERNAL".to_owned()),
+        (
+            "listeners",
+            format!("SUBJECT://:{SUBJECT},DIRECT://:{DIRECT},INTERNAL://:{INTERNAL},CONTROLLER://:{CONTROLLER}"),
+        ),
+        (
+            "advertised.listeners",
+            format!("SUBJECT://127.0.0.1:{subject},DIRECT://127.0.0.1:{direct},INTERNAL://{inner}:{INTERNAL}"),
+        ),
+        (
+            "listener.security.protocol.map",
+            "SUBJECT:PLAINTEXT,DIRECT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
+        ),
+        ("auto.create.topics.enable", "false".to_owned()),
+        ("offsets.topic.replication.factor", replication.to_string()),
+        ("transaction.state.log.replication.factor", replication.to_string()),
+        ("transaction.state.log.min.isr", min_isr.to_string()),
+        ("share.coordinator.state.topic.replication.factor", replication.to_string()),
+        ("share.coordinator.state.topic.min.isr", min_isr.to_string()),
+        // Stock, but the official image's example turns it off: people's clusters do not.
+        ("group.initial.rebalance.delay.ms", "3000".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into();
+    properties.extend(plan.config.clone());
+
+    let mut variables: BTreeMap<String, String> =
+        properties.into_iter().map(|(name, value)| (variable(&name), value)).collect();
+    let mut set = |name: &str, value: &str| {
+        variables.insert(name.to_owned(), value.to_owned());
+    };
+    set("CLUSTER_ID", cluster_id);
+    set("KAFKA_HEAP_OPTS", "-Xms256m -Xmx512m");
+    // Brokers share few cores with each other, the subject and the harness: start fast, take little.
+    set("KAFKA_JVM_PERFORMANCE_OPTS", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:MaxDirectMemorySize=128m");
+    // A peer that was restarted has another address: Java would remember the old one for 30 s, a failed look-up for 10.
+    set("KAFKA_OPTS", "-Dsun.net.inetaddr.ttl=0 -Dsun.net.inetaddr.negative.ttl=0");
+    variables
+}
+
+/// A property's name as the image wants it: `.` is `_`, `_` is `__`, `-` is `___`.
+fn variable(property: &str) -> String {
+    let escaped = property.replace('_', "__").replace('-', "___").replace('.', "_");
+    format!("KAFKA_{}", escaped.to_uppercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Isolation;
+
+    fn plan(brokers: u32, config: &[(&str, &str)]) -> ClusterPlan {
+        ClusterPlan {
+            brokers,
+            kafka: "4.1.0".to_owned(),
+            isolation: Isolation::Shared,
+            image: None,
+            config: config.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        }
+    }
+
+    const PORTS: HostPorts = HostPorts { subject: 21_001, direct: 21_002, control: 21_003, controller: 21_004 };
+
+    #[test]
+    fn a_property_s_name_survives_the_image_s_escaping() {
+        assert_eq!(variable("broker.session.timeout.ms"), "KAFKA_BROKER_SESSION_TIMEOUT_MS");
+        assert_eq!(variable("a_b-c.d"), "KAFKA_A__B___C_D");
+    }
+
+    #[test]
+    fn each_path_advertises_its_own_address() {
+        let env = environment(&plan(3, &[]), 2, PORTS, "id");
+        assert_eq!(
+            env["KAFKA_ADVERTISED_LISTENERS"],
+            "SUBJECT://127.0.0.1:21001,DIRECT://127.0.0.1:21002,INTERNAL://broker-2:9095"
+        );
+        assert_eq!(env["KAFKA_CONTROLLER_QUORUM_VOTERS"], "1@broker-1:9093,2@broker-2:9093,3@broker-3:9093");
+    }
+
+    #[test]
+    fn the_scenario_s_config_wins() {
+        let env = environment(&plan(1, &[("auto.create.topics.enable", "true")]), 1, PORTS, "id");
+        assert_eq!(env["KAFKA_AUTO_CREATE_TOPICS_ENABLE"], "true");
+        assert_eq!(env["KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR"], "1");
+    }
+}

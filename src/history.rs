@@ -1,0 +1,14 @@
+//! What happened, as data: one line an event. Written by a single recorder, read by the pure part (checkers,
+//! recovery, `recheck`). Knows nothing of clusters, clients or verdicts.
+
+mod file;
+mod op;
+mod recorder;
+#[cfg(test)]
+pub(crate) mod sim;
+#[cfg(test)]
+pub(crate) mod story;
+
+pub use file::{History, HistoryError, read_history};
+pub use op::{Event, Header, Op, OpError, Origin, Outcome, Promises, Stage, Topics};
+pub use recorder::{Recorder, RecorderError};

@@ -1,0 +1,234 @@
+//! From a history to a verdict: checkers and recovery measurement, then budgets and expectations, then the worst of
+//! them. Pure: the same history always gives the same judgement, on any machine, years later.
+//!
+//! Owns the verdict and its reasons. Must not know how a claim is checked or a time measured.
+
+use serde::{Deserialize, Serialize};
+
+use crate::budget::{self, BudgetRow, Counts};
+use crate::checker::{self, Case, Finding, Severity};
+use crate::clock::seconds;
+use crate::history::{History, Op};
+use crate::ledger::Sent;
+use crate::plan::Since;
+use crate::recovery::{self, FaultRow, Recovery};
+use crate::verdict::{Reason, Verdict};
+
+mod expect;
+
+/// Everything that was decided about one history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    pub verdict: Verdict,
+    /// Why it is not a pass; the worst first. Empty for a pass.
+    pub reasons: Vec<Reason>,
+    pub integrity: Integrity,
+    /// `None`: the history has no plan.
+    pub recovery: Option<Recovery>,
+    pub budgets: Vec<BudgetRow>,
+    pub faults: Vec<FaultRow>,
+    pub phases: Vec<PhaseRow>,
+    pub components: Components,
+}
+
+/// The counts of the first promise. A count that was not reached by the final read is in `undetermined`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Integrity {
+    /// Distinct records that a send was begun for.
+    pub attempted: u64,
+    pub acked: u64,
+    pub indeterminate: u64,
+    pub failed: u64,
+    /// Deliveries to members, every one counted. 0 where the subject does not report them.
+    pub delivered: u64,
+    /// Distinct records found in the dead-letter topic.
+    pub dead_lettered: u64,
+    /// `lost_in_log + lost_in_app`.
+    pub lost: u64,
+    pub lost_in_log: u64,
+    pub lost_in_app: u64,
+    pub undetermined: u64,
+    pub duplicates_in_log: u64,
+    pub duplicate_effects: u64,
+    pub redelivered: u64,
+    pub reordered: u64,
+    pub unexpected: u64,
+    /// Good records in the dead-letter topic: what the budget `dead-lettered` limits.
+    #[serde(default)]
+    pub wrongly_dead_lettered: u64,
+    /// Distinct records with an effect.
+    #[serde(default)]
+    pub effects: u64,
+    /// Every finding whose count is not 0, in the order of the checkers.
+    pub anomalies: Vec<Finding>,
+}
+
+/// A phase of the run, in seconds since its start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PhaseRow {
+    pub name: String,
+    pub start_s: f64,
+    pub end_s: f64,
+}
+
+/// What the subject's own resilience components reported.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Components {
+    pub retry: RetryReport,
+    pub breaker: BreakerReport,
+    pub dlq: DlqReport,
+    pub alerts: Vec<SignalRow>,
+    /// The last metrics that each actor reported.
+    pub metrics: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RetryReport {
+    /// Signals named `retry`. 0 where the subject does not report them.
+    pub retries: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BreakerReport {
+    pub transitions: Vec<SignalRow>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DlqReport {
+    /// Records in the dead-letter topic, every one counted.
+    pub records: u64,
+    /// Those that lack a header which the subject's convention promises.
+    pub incomplete: u64,
+}
+
+/// One sign of life of a component.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SignalRow {
+    pub t_s: f64,
+    pub actor: Option<String>,
+    pub value: serde_json::Value,
+}
+
+/// Judges a history. Never fails: what cannot be decided is a reason to be inconclusive.
+pub fn judge(history: &History) -> Judgement {
+    let case = Case::of(history);
+    let findings = checker::check(&case);
+    let integrity = integrity(&case, &findings);
+    let analysis = case.analysis.as_ref();
+    let measure = |since| analysis.map(|analysis| recovery::measure_since(history, &case.ledger, analysis, since));
+    let since = case.plan.and_then(|plan| plan.budget.recovery?.since);
+    let recovery = measure(since).map(|main| {
+        let ttr = |since| if case.marks.rounds.is_empty() { None } else { measure(Some(since)).and_then(|r| r.ttr_s) };
+        Recovery { ttr_since_inject_s: ttr(Since::Inject), ttr_since_heal_s: ttr(Since::Heal), ..main }
+    });
+    let observed = case.marks.end.is_some() && case.marks.rounds.iter().all(|round| round.zero().is_some());
+    let budgets = case.plan.map_or(Vec::new(), |plan| {
+        let counts = Counts {
+            lost: integrity.lost,
+            undetermined: integrity.undetermined,
+            duplicates: integrity.duplicates_in_log.max(integrity.duplicate_effects),
+            redelivered: integrity.redelivered,
+            reordered: integrity.reordered,
+            dead_lettered: integrity.wrongly_dead_lettered,
+        };
+        budget::hold(&plan.budget, counts, observed, measure)
+    });
+    let components = components(&case);
+    let mut reasons = reasons(&findings, &budgets);
+    reasons.extend(case.plan.into_iter().flat_map(|plan| expect::missed(&plan.expect, &integrity, &components)));
+    reasons.sort_by_key(|(verdict, _)| std::cmp::Reverse(*verdict));
+    Judgement {
+        verdict: reasons.first().map_or(Verdict::Pass, |(verdict, _)| *verdict),
+        reasons: reasons.into_iter().map(|(_, reason)| reason).collect(),
+        integrity,
+        recovery,
+        budgets,
+        faults: recovery::fault_rows(&case.marks, &case.bites, case.plan),
+        phases: phases(&case),
+        components,
+    }
+}
+
+/// What speaks against a pass, in the order of checkers and budgets.
+fn reasons(findings: &[Finding], budgets: &[BudgetRow]) -> Vec<(Verdict, Reason)> {
+    let mut reasons = Vec::new();
+    for finding in findings.iter().filter(|finding| finding.found()) {
+        let verdict = match finding.severity {
+            Severity::Fatal => Verdict::Fail,
+            Severity::Inconclusive => Verdict::Inconclusive,
+            Severity::Counted => continue,
+        };
+        reasons.push((verdict, Reason { code: finding.kind.clone(), message: finding.message.clone() }));
+    }
+    // A loss over its budget is a fatal finding already, an open fate a doubt.
+    for row in budgets.iter().filter(|row| !row.met && row.metric != "lost") {
+        let verdict = if row.undecided { Verdict::Inconclusive } else { Verdict::Fail };
+        reasons.push((verdict, Reason { code: row.metric.clone(), message: row.sentence() }));
+    }
+    reasons
+}
+
+fn integrity(case: &Case<'_>, findings: &[Finding]) -> Integrity {
+    let count = |kind: &str| findings.iter().find(|finding| finding.kind == kind).map_or(0, |finding| finding.count);
+    let rows = &case.ledger.rows;
+    let sent = |sent: Sent| rows.iter().filter(|row| row.sent() == sent).count() as u64;
+    Integrity {
+        attempted: rows.len() as u64 - sent(Sent::Never),
+        acked: sent(Sent::Acked),
+        indeterminate: sent(Sent::Indeterminate),
+        failed: sent(Sent::Failed),
+        delivered: case.ledger.deliveries.len() as u64,
+        dead_lettered: rows.iter().filter(|row| row.dead_letters > 0).count() as u64,
+        lost: count("lost-in-log") + count("lost-in-app"),
+        lost_in_log: count("lost-in-log"),
+        lost_in_app: count("lost-in-app"),
+        undetermined: count("undetermined"),
+        duplicates_in_log: count("duplicate-in-log"),
+        duplicate_effects: count("duplicate-effect"),
+        redelivered: count("redelivered"),
+        reordered: count("reordered"),
+        unexpected: count("unexpected"),
+        wrongly_dead_lettered: count("wrongly-dead-lettered"),
+        effects: rows.iter().filter(|row| row.effects > 0).count() as u64,
+        anomalies: findings.iter().filter(|finding| finding.found()).cloned().collect(),
+    }
+}
+
+fn phases(case: &Case<'_>) -> Vec<PhaseRow> {
+    let row = |phase: &recovery::Phase| PhaseRow {
+        name: phase.name.clone(),
+        start_s: seconds(phase.start),
+        end_s: seconds(phase.end),
+    };
+    case.marks.phases.iter().map(row).collect()
+}
+
+fn components(case: &Case<'_>) -> Components {
+    let mut components = Components::default();
+    for event in &case.history.events {
+        let Op::Signal { name, value } = &event.op else { continue };
+        let row = || SignalRow { t_s: seconds(event.t), actor: event.actor.clone(), value: value.clone() };
+        match name.as_str() {
+            "retry" => components.retry.retries += 1,
+            "breaker" => components.breaker.transitions.push(row()),
+            "alert" => components.alerts.push(row()),
+            "metrics" => {
+                let actor = event.actor.clone().unwrap_or_default();
+                components.metrics.insert(actor, value.clone());
+            }
+            _ => {}
+        }
+    }
+    components.dlq.records = case.ledger.letters.len() as u64;
+    components.dlq.incomplete = case.ledger.letters.iter().filter(|letter| !letter.complete).count() as u64;
+    components
+}
+
+#[cfg(test)]
+mod recoveries;
+#[cfg(test)]
+mod stories;

@@ -1,0 +1,175 @@
+//! Verdicts: what outweighs what, what a budget does, what an expectation does.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Judgement, judge};
+use crate::budget::Amount;
+use crate::clock::text_seconds;
+use crate::history::sim::Sim;
+use crate::history::story::Story;
+use crate::plan::{Limit, Plan, Since};
+use crate::verdict::Verdict::{Fail, Inconclusive, Pass};
+
+fn judged(story: &Story) -> Judgement {
+    judge(&story.history())
+}
+
+fn codes(judgement: &Judgement) -> Vec<&str> {
+    judgement.reasons.iter().map(|reason| reason.code.as_str()).collect()
+}
+
+/// A cut of four seconds on one topic partition, back 1.3 s after its heal.
+fn sim(change: impl FnOnce(&mut Plan)) -> Sim {
+    let mut sim = Sim { sends: vec![(0, 6_000, 11_300)], ..Sim::new(1) };
+    change(&mut sim.plan);
+    sim
+}
+
+fn within(seconds: f64) -> Option<Limit> {
+    Some(Limit { within: Duration::from_secs_f64(seconds), since: None })
+}
+
+#[test]
+fn a_run_that_kept_both_promises_passes_without_reasons() {
+    let judgement = judged(&sim(|plan| plan.budget.recovery = within(2.0)).story());
+    assert_eq!((judgement.verdict, codes(&judgement)), (Pass, vec![]));
+    assert!(judgement.budgets.iter().all(|row| row.met));
+    assert_eq!(judgement.budgets[1].since, Some(Since::Heal));
+}
+
+#[test]
+fn a_missed_budget_fails_with_its_number() {
+    let judgement = judged(&sim(|plan| plan.budget.recovery = within(1.0)).story());
+    assert_eq!((judgement.verdict, codes(&judgement)), (Fail, vec!["recovery"]));
+    assert_eq!(judgement.reasons[0].message, "1.3 s after the heal (orders/0 send); the budget is 1 s");
+}
+
+#[test]
+fn each_limit_has_its_own_zero() {
+    let judgement = judged(
+        &sim(|plan| {
+            plan.budget.recovery = Some(Limit { within: Duration::from_secs(2), since: Some(Since::Heal) });
+            plan.budget.first_success = Some(Limit { within: Duration::from_secs(2), since: Some(Since::Inject) });
+            plan.budget.outage = within(6.0);
+        })
+        .story(),
+    );
+    let met: Vec<(&str, bool)> = judgement.budgets.iter().map(|row| (row.metric.as_str(), row.met)).collect();
+    assert_eq!(met, [("lost", true), ("recovery", true), ("first-success", false), ("outage", true)]);
+}
+
+#[test]
+fn a_value_that_never_came_fails_its_budget() {
+    let judgement = judged(&sim(|plan| plan.budget.detect = within(1.0)).story());
+    assert_eq!((judgement.verdict, codes(&judgement)), (Fail, vec!["detect"]));
+    assert_eq!((judgement.budgets[1].measured, judgement.budgets[1].met), (None, false));
+}
+
+#[test]
+fn an_outage_that_is_still_open_meets_no_budget() {
+    let mut sim = sim(|plan| plan.budget.outage = within(60.0));
+    sim.sends = vec![(0, 6_000, u64::MAX)];
+    assert_eq!(codes(&judged(&sim.story())), ["outage"]);
+}
+
+#[test]
+fn a_backlog_that_never_drains_fails_its_budget() {
+    let mut sim = sim(|plan| plan.budget.drain = within(60.0));
+    sim.effects = vec![(0, 6_000, 25_000)];
+    let judgement = judged(&sim.story());
+    let row = judgement.budgets.iter().find(|row| row.metric == "drain").unwrap();
+    assert_eq!((row.met, row.measured), (false, None));
+}
+
+#[test]
+fn counts_have_budgets_of_their_own() {
+    let mut plan = crate::history::story::plan();
+    plan.faults.clear();
+    plan.budget.duplicates = Some(1);
+    plan.budget.redelivered = Some(0);
+    plan.budget.dead_lettered = Some(0);
+    let story = Story::new().served("1", 0).served("2", 1).log("2", 2).effect("2", 2).effect("2", 3).deliver("1", 0);
+    let judgement = judged(&story.end().planned(plan));
+    let rows: Vec<_> = judgement.budgets.iter().map(|row| (row.metric.as_str(), row.measured, row.met)).collect();
+    // Two surplus effects, one of them because of the duplicate in the log: two, not three.
+    let count = |n| Some(Amount::Count(n));
+    assert_eq!(
+        rows,
+        [
+            ("lost", count(0), true),
+            ("duplicates", count(2), false),
+            ("redelivered", count(1), false),
+            ("dead-lettered", count(0), true)
+        ]
+    );
+}
+
+#[test]
+fn a_failure_outweighs_a_doubt_and_comes_first() {
+    let mut story = Story::new().served("1", 0).invoke("2").ok("2", 1).served("3", 2).end();
+    story.truncated = true;
+    let judgement = judged(&story);
+    assert_eq!((judgement.verdict, codes(&judgement)), (Fail, vec!["lost-in-log", "history-truncated"]));
+    let mut story = Story::new().served("1", 0).end();
+    story.truncated = true;
+    assert_eq!(judged(&story).verdict, Inconclusive);
+}
+
+#[test]
+fn what_is_only_counted_leaves_a_pass_a_pass() {
+    let judgement = judged(&Story::new().served("1", 0).effect("1", 1).end());
+    assert_eq!((judgement.verdict, judgement.integrity.duplicate_effects), (Pass, 1));
+    assert_eq!(judgement.integrity.anomalies.len(), 1);
+}
+
+#[test]
+fn lost_is_undecided_while_fates_are_open() {
+    let mut plan = crate::history::story::plan();
+    plan.faults.clear();
+    let story = Story::new().served("1", 0).invoke("2").ok("2", 1).log("2", 1).commit("group", 1).reads();
+    let judgement = judged(&story.planned(plan));
+    let lost = &judgement.budgets[0];
+    assert_eq!((lost.measured, lost.met, lost.undecided), (None, false, true));
+    assert_eq!(judgement.verdict, Inconclusive);
+}
+
+#[test]
+fn without_a_plan_integrity_alone_is_judged() {
+    let judgement = judged(&Story::new().served("1", 0).end());
+    assert_eq!(judgement.verdict, Pass);
+    assert!(judgement.recovery.is_none() && judgement.budgets.is_empty());
+}
+
+fn breaker(states: &[(&str, &str)]) -> Judgement {
+    let mut sim = sim(|plan| plan.expect.breaker = ["open", "half-open", "closed"].map(Into::into).to_vec());
+    sim.sends = vec![(0, 6_000, 11_300)];
+    let mut story = sim.story();
+    for (at, (actor, state)) in states.iter().enumerate() {
+        story = story.at(7_000 + at as u64).signal(actor, "breaker", json!(state));
+    }
+    judged(&story)
+}
+
+#[test]
+fn an_expected_breaker_must_go_through_its_states_in_one_member() {
+    let whole = [("a", "open"), ("a", "half-open"), ("a", "open"), ("a", "half-open"), ("a", "closed")];
+    assert_eq!(breaker(&whole).verdict, Pass);
+    let split = breaker(&[("a", "open"), ("b", "half-open"), ("b", "closed")]);
+    assert_eq!((split.verdict, codes(&split)), (Inconclusive, vec!["expectation-not-met"]));
+    assert_eq!(split.reasons[0].message, "expected a breaker to go through open, half-open, closed: saw open");
+    assert_eq!(split.components.breaker.transitions.len(), 3);
+}
+
+#[test]
+fn expected_dead_letters_must_come() {
+    let judgement = judged(&sim(|plan| plan.expect.dead_letters = Some(3)).story());
+    assert_eq!((judgement.verdict, codes(&judgement)), (Inconclusive, vec!["expectation-not-met"]));
+}
+
+#[test]
+fn times_are_short_and_exact() {
+    let texts: Vec<String> = [0.0, 0.0123, 0.9996, 1.0, 1.3, 9.876, 12.34, 60.0].map(text_seconds).to_vec();
+    assert_eq!(texts, ["0 s", "12 ms", "1 s", "1 s", "1.3 s", "9.88 s", "12.3 s", "60 s"]);
+}

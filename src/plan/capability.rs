@@ -1,0 +1,200 @@
+//! What a plan needs and what a backend can do, as data: compared while planning, so that no fault is ever left out
+//! silently.
+
+use std::collections::BTreeSet;
+
+use super::{BackendKind, Between, DeadLetterEffect, Direction, FaultKind, MemberAction, NetworkEffect, Plan, Target};
+
+macro_rules! capabilities {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal),* $(,)?) => {
+        /// One thing that a backend can or cannot do.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Capability { $($(#[doc = $doc])* $variant),* }
+
+        impl Capability {
+            /// All there are.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The name in messages.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+        }
+    };
+}
+
+capabilities! {
+    /// Connections to a broker are closed and refused.
+    CutRefuse = "cut-refuse",
+    /// Bytes vanish.
+    CutBlackhole = "cut-blackhole",
+    /// Bytes wait.
+    CutStall = "cut-stall",
+    /// Connections are reset.
+    CutReset = "cut-reset",
+    /// Requests or replies alone are hit.
+    OneWayCut = "one-way-cut",
+    /// The network between brokers.
+    BrokerLinks = "broker-links",
+    /// Latency and bandwidth.
+    SlowNetwork = "slow-network",
+    /// SIGKILL of a broker.
+    KillBroker = "kill-broker",
+    /// Graceful shutdown of a broker.
+    StopBroker = "stop-broker",
+    /// Freezing a broker.
+    PauseBroker = "pause-broker",
+    /// Every broker once.
+    RollingRestart = "rolling-restart",
+    /// An election on demand.
+    MoveLeader = "move-leader",
+    /// SIGKILL of a member's process.
+    CrashMember = "crash-member",
+    /// Freezing a member's process.
+    PauseMember = "pause-member",
+    /// Members that join and leave.
+    ChangeMembers = "change-members",
+    /// The chaos engine in the handler.
+    HandlerErrors = "handler-errors",
+    /// Errors in the brokers' answers.
+    BrokerErrors = "broker-errors",
+    /// The dead-letter topic is gone.
+    DeadLetterUnavailable = "dead-letter-unavailable",
+    /// The dead-letter topic may not be written.
+    DeadLetterForbidden = "dead-letter-forbidden",
+    /// The dead-letter topic takes no record.
+    DeadLetterTooLarge = "dead-letter-too-large",
+    /// Records that no handler can process.
+    Poison = "poison",
+    /// Knowing the metadata quorum's leader.
+    FindController = "find-controller",
+    /// Knowing the group's coordinator.
+    FindCoordinator = "find-coordinator",
+    /// Replicas that follow.
+    Followers = "followers",
+    /// Broker properties.
+    BrokerConfig = "broker-config",
+    /// Another image.
+    ChooseImage = "choose-image",
+}
+
+/// A capability that a plan needs, and the fault that needs it (`None`: the cluster itself).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// What is needed.
+    pub capability: Capability,
+    /// Index into [`Plan::faults`].
+    pub fault: Option<usize>,
+}
+
+/// What one backend can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Which backend.
+    pub backend: BackendKind,
+    /// What it can do.
+    pub can: BTreeSet<Capability>,
+    /// Data that a topic partition keeps before acknowledged records are dropped; `None`: all of it.
+    pub bytes_per_topic_partition: Option<u64>,
+}
+
+impl Capabilities {
+    /// What a backend of this kind can do at best. A backend that knows itself better says so instead.
+    pub fn of(backend: BackendKind) -> Self {
+        use Capability::*;
+        let (can, bytes): (BTreeSet<_>, _) = match backend {
+            // Errors in answers take a proxy that speaks the protocol, a forbidden topic an authorizer; a broker can leave
+            // the brokers' network, but not with a chosen effect and direction.
+            BackendKind::Containers => {
+                let cannot = [BrokerErrors, BrokerLinks, DeadLetterForbidden];
+                (Capability::ALL.iter().copied().filter(|c| !cannot.contains(c)).collect(), None)
+            }
+            BackendKind::Embedded => (
+                [
+                    CutRefuse,
+                    CutBlackhole,
+                    CutStall,
+                    CutReset,
+                    OneWayCut,
+                    SlowNetwork,
+                    MoveLeader,
+                    CrashMember,
+                    PauseMember,
+                    ChangeMembers,
+                    HandlerErrors,
+                    BrokerErrors,
+                    Poison,
+                    FindCoordinator,
+                ]
+                .into(),
+                Some(5 << 20),
+            ),
+            BackendKind::External => ([CrashMember, PauseMember, ChangeMembers, HandlerErrors, Poison].into(), None),
+        };
+        Self { backend, can, bytes_per_topic_partition: bytes }
+    }
+}
+
+impl Plan {
+    /// Everything that a backend must be able to do for this plan, in the order of the faults.
+    pub fn needs(&self) -> Vec<Need> {
+        let mut needs = Vec::new();
+        if !self.cluster.config.is_empty() {
+            needs.push(Need { capability: Capability::BrokerConfig, fault: None });
+        }
+        if self.cluster.image.is_some() {
+            needs.push(Need { capability: Capability::ChooseImage, fault: None });
+        }
+        for (index, fault) in self.faults.iter().enumerate() {
+            let of_kind = needs_of(&fault.kind);
+            needs.extend(of_kind.into_iter().map(|capability| Need { capability, fault: Some(index) }));
+        }
+        needs
+    }
+}
+
+fn needs_of(kind: &FaultKind) -> Vec<Capability> {
+    let mut needs = vec![match kind {
+        FaultKind::Network { effect, .. } => match effect {
+            NetworkEffect::Refuse => Capability::CutRefuse,
+            NetworkEffect::Blackhole => Capability::CutBlackhole,
+            NetworkEffect::Stall => Capability::CutStall,
+            NetworkEffect::Reset => Capability::CutReset,
+        },
+        FaultKind::SlowNetwork { .. } => Capability::SlowNetwork,
+        FaultKind::Kill { .. } => Capability::KillBroker,
+        FaultKind::Stop { .. } => Capability::StopBroker,
+        FaultKind::Pause { .. } => Capability::PauseBroker,
+        FaultKind::RollingRestart { .. } => Capability::RollingRestart,
+        FaultKind::MoveLeader { .. } => Capability::MoveLeader,
+        FaultKind::Member { action, .. } => match action {
+            MemberAction::Crash => Capability::CrashMember,
+            MemberAction::Pause => Capability::PauseMember,
+            MemberAction::Stop | MemberAction::Join | MemberAction::Leave => Capability::ChangeMembers,
+        },
+        FaultKind::HandlerErrors { .. } => Capability::HandlerErrors,
+        FaultKind::BrokerErrors { .. } => Capability::BrokerErrors,
+        FaultKind::DeadLetterTopic { effect } => match effect {
+            DeadLetterEffect::Unavailable => Capability::DeadLetterUnavailable,
+            DeadLetterEffect::Forbidden => Capability::DeadLetterForbidden,
+            DeadLetterEffect::TooLarge => Capability::DeadLetterTooLarge,
+        },
+        FaultKind::Poison { .. } => Capability::Poison,
+    }];
+    if let FaultKind::Network { direction, between, effect, .. } = kind {
+        // A refused connection has no direction.
+        if *direction != Direction::Both && *effect != NetworkEffect::Refuse {
+            needs.push(Capability::OneWayCut);
+        }
+        if *between == Between::Brokers {
+            needs.push(Capability::BrokerLinks);
+        }
+    }
+    match kind.target() {
+        Some(Target::Controller) => needs.push(Capability::FindController),
+        Some(Target::Coordinator) => needs.push(Capability::FindCoordinator),
+        Some(Target::FollowerOf(_)) => needs.push(Capability::Followers),
+        _ => {}
+    }
+    needs
+}

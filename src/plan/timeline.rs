@@ -1,0 +1,110 @@
+//! The order of things in a run, computed before anything runs: a pure function of plan and seed.
+
+use std::time::Duration;
+
+use super::{Plan, Since};
+
+/// What happens when, from the end of the baseline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timeline {
+    /// In the order in which they are due.
+    pub steps: Vec<Step>,
+    /// When the load stops.
+    pub load_stops: Duration,
+}
+
+/// One injection or one heal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// From the end of the baseline.
+    pub at: Duration,
+    /// Index into [`Plan::faults`].
+    pub fault: usize,
+    /// Which repetition of that fault, from 0.
+    pub round: u32,
+    /// What is done.
+    pub action: StepAction,
+}
+
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum StepAction {
+    /// The harm begins.
+    Inject,
+    /// The harm ends.
+    Heal,
+}
+
+impl Timeline {
+    /// Lays the faults out. A fault heals after `lasts`, else after its own `restart-after`, else when the load
+    /// stops; the load stops once the observation time has passed after the last fault's zero.
+    pub fn of(plan: &Plan) -> Self {
+        let mut steps = Vec::new();
+        let mut load_stops = plan.observation.after;
+        for (index, fault) in plan.faults.iter().enumerate() {
+            let rounds = fault.repeat.map_or(1, |r| r.times.max(1));
+            for round in 0..rounds {
+                let at = fault.at + fault.repeat.map_or(Duration::ZERO, |r| r.every * round);
+                let held = fault.lasts.or(fault.kind.restart_after());
+                let zero =
+                    match plan.budget.recovery.and_then(|limit| limit.since).unwrap_or(fault.kind.default_since()) {
+                        Since::Inject => at,
+                        Since::Heal => at + held.unwrap_or_default(),
+                    };
+                let end = at + held.unwrap_or_default();
+                load_stops = load_stops.max(zero + plan.observation.after).max(end + plan.observation.hold);
+                steps.push(Step { at, fault: index, round, action: StepAction::Inject });
+                if let Some(held) = held {
+                    steps.push(Step { at: at + held, fault: index, round, action: StepAction::Heal });
+                }
+            }
+        }
+        // A heal before an injection that is due at the same moment.
+        steps.sort_by_key(|s| (s.at, std::cmp::Reverse(s.action), s.fault));
+        Self { steps, load_stops }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Source;
+
+    fn timeline(text: &str) -> Timeline {
+        let (plan, _) = crate::scenario::parse(&Source::new("x.toml", format!("name = \"x\"\n{text}"))).unwrap();
+        Timeline::of(&plan)
+    }
+
+    fn steps(text: &str) -> Vec<(u64, usize, StepAction)> {
+        timeline(text).steps.iter().map(|s| (s.at.as_secs(), s.fault, s.action)).collect()
+    }
+
+    #[test]
+    fn a_heal_comes_before_an_injection_of_the_same_moment() {
+        use StepAction::{Heal, Inject};
+        let text = r#"fault = [
+            { at = "6s", lasts = "2s", pause = { broker = 1 } },
+            { at = "0s", lasts = "6s", pause = { broker = 1 } },
+        ]"#;
+        assert_eq!(steps(text), [(0, 1, Inject), (6, 1, Heal), (6, 0, Inject), (8, 0, Heal)]);
+    }
+
+    #[test]
+    fn a_repeated_fault_has_its_rounds_in_order() {
+        let text = r#"fault = [{ at = "1s", lasts = "2s", repeat = { times = 2, every = "10s" }, pause = "one" }]"#;
+        let rounds: Vec<_> = timeline(text).steps.iter().map(|s| (s.at.as_secs(), s.round)).collect();
+        assert_eq!(rounds, [(1, 0), (3, 0), (11, 1), (13, 1)]);
+    }
+
+    #[test]
+    fn the_load_outlasts_the_last_zero_by_the_observation_and_the_last_heal_by_the_hold() {
+        let since = |since| {
+            let budget = format!("budget.recovery = {{ within = \"10s\", since = \"{since}\" }}");
+            let text = format!("{budget}\nfault = [{{ at = \"5s\", lasts = \"30s\", kill = {{ broker = 1 }} }}]");
+            timeline(&text).load_stops.as_secs()
+        };
+        assert_eq!(since("heal"), 5 + 30 + 20);
+        assert_eq!(since("inject"), 5 + 30 + 3);
+        assert_eq!(timeline("").load_stops.as_secs(), 5);
+    }
+}

@@ -1,0 +1,164 @@
+//! A history's scopes with their baselines and unhealthy stretches: computed once, read by every measure.
+
+use super::health::{self, Unhealthy, percentile};
+use super::marks::{Marks, Round};
+use super::ops::{Op, Stream, Track, tracks};
+use crate::clock::{Nanos, seconds, text_seconds};
+use crate::history::History;
+use crate::ledger::Ledger;
+use crate::plan::TopicPartition;
+
+/// One topic partition of the input topic and one stream.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    pub tp: TopicPartition,
+    pub stream: Stream,
+    pub ops: Vec<Op>,
+    pub successes: Vec<Nanos>,
+    /// The greater of its own baseline p99 and its stream's, for one topic partition alone may have few records.
+    pub baseline_p99: Option<Nanos>,
+    /// Within this a send is on time, however fast the baseline.
+    send_floor: Nanos,
+    /// When an operation counts as late.
+    pub limit: Nanos,
+    pub unhealthy: Vec<Unhealthy>,
+}
+
+impl Scope {
+    /// As reports name it.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.tp, self.stream)
+    }
+
+    /// Operations due in `from..until`.
+    pub fn due(&self, from: Nanos, until: Nanos) -> &[Op] {
+        let first = self.ops.partition_point(|op| op.due < from);
+        let last = self.ops.partition_point(|op| op.due < until);
+        &self.ops[first..last.max(first)]
+    }
+}
+
+/// What all measures are computed from.
+#[derive(Clone, Debug)]
+pub struct Analysis {
+    pub marks: Marks,
+    pub scopes: Vec<Scope>,
+    /// `E`: the load stopped.
+    pub end: Nanos,
+    /// Trailing window in which health is judged.
+    pub window: Nanos,
+    /// How long health must hold.
+    pub hold: Nanos,
+}
+
+/// Share of the baseline that a scope may be unhealthy: a hiccup of the machine is not an outage.
+const TOLERATED: f64 = 0.1;
+
+impl Analysis {
+    /// Reads a history. `None`: it has no plan, so nobody said in what window health is judged or how long it holds.
+    pub fn of(history: &History, ledger: &Ledger<'_>, marks: &Marks) -> Option<Self> {
+        let plan = history.header.plan.as_deref()?;
+        let window = (plan.observation.window.as_nanos() as Nanos).max(1);
+        let begin = marks.baseline.map_or(0, |(from, _)| from);
+        let last_due = ledger.rows.iter().filter_map(|row| row.due).max().unwrap_or(0);
+        let end = marks.end.unwrap_or(last_due + 1);
+        let tracks = tracks(ledger, &history.header.topics.input, begin, end);
+        let calm = calm(marks);
+        let pooled = |stream| {
+            let mut all: Vec<Op> =
+                tracks.iter().filter(|t| t.stream == stream).flat_map(|t| calm_ops(&t.ops, calm)).copied().collect();
+            all.sort_unstable_by_key(|op| op.due);
+            typical_p99(&all, window)
+        };
+        let (send, effect) = (pooled(Stream::Send), pooled(Stream::Effect));
+        let send_floor = plan.observation.on_time.as_nanos() as Nanos;
+        let scope = |track: Track| {
+            let own = typical_p99(&calm_ops(&track.ops, calm).copied().collect::<Vec<_>>(), window);
+            let baseline_p99 = own.max(if track.stream == Stream::Send { send } else { effect });
+            let limit = health::limit(track.stream, send_floor, baseline_p99);
+            let unhealthy = health::unhealthy(&track.ops, track.stream, limit, window);
+            let Track { tp, stream, ops, successes } = track;
+            Scope { tp, stream, ops, successes, baseline_p99, send_floor, limit, unhealthy }
+        };
+        let scopes = tracks.into_iter().map(scope).collect();
+        let hold = plan.observation.hold.as_nanos() as Nanos;
+        Some(Self { marks: marks.clone(), scopes, end, window, hold })
+    }
+
+    /// The scopes whose service a round can harm; all of them without a round.
+    pub fn affected<'a>(&'a self, round: Option<&'a Round>) -> impl Iterator<Item = &'a Scope> {
+        self.scopes.iter().filter(move |scope| round.is_none_or(|round| round.affects(&scope.tp)))
+    }
+
+    /// The baseline up to the first injection: operations beyond it are no longer undisturbed.
+    pub fn calm(&self) -> Option<(Nanos, Nanos)> {
+        calm(&self.marks)
+    }
+
+    /// What was wrong with the baseline, a sentence a scope; empty: it was healthy.
+    pub fn baseline_faults(&self) -> Vec<String> {
+        let Some((from, to)) = self.calm() else { return vec!["there was no phase \"baseline\"".to_owned()] };
+        if self.scopes.is_empty() {
+            return vec!["no record was due in the baseline".to_owned()];
+        }
+        self.scopes.iter().filter_map(|scope| scope.baseline_fault(from, to, self.window)).collect()
+    }
+}
+
+impl Scope {
+    fn baseline_fault(&self, from: Nanos, to: Nanos, window: Nanos) -> Option<String> {
+        // What was due less than its limit before the injection may have been caught by it.
+        let settled = self.due(from, to.saturating_sub(self.limit));
+        if settled.is_empty() {
+            return None;
+        }
+        let name = self.name();
+        if settled.iter().all(|op| op.done.is_none_or(|done| done >= to)) {
+            return Some(format!("{name}: no success among {} operations", settled.len()));
+        }
+        let errors = settled.iter().filter(|op| op.error).count();
+        if errors > 0 {
+            return Some(format!("{name}: {errors} errors among {} operations", settled.len()));
+        }
+        let typical = typical_p99(settled, window).unwrap_or(0);
+        if typical > self.stream.slowest_baseline() {
+            return Some(format!(
+                "{name}: a p99 of {} in a typical second, too slow to tell an outage from it",
+                text_seconds(seconds(typical))
+            ));
+        }
+        let away: Nanos =
+            self.stretches(settled, window).iter().map(|(start, end)| end.min(&to) - start.min(&to)).sum();
+        let share = away as f64 / (to - from).max(1) as f64;
+        (share > TOLERATED).then(|| format!("{name}: unhealthy for {:.0} % of the baseline", 100.0 * share))
+    }
+
+    fn stretches(&self, settled: &[Op], window: Nanos) -> Vec<(Nanos, Nanos)> {
+        let typical = health::limit(self.stream, self.send_floor, typical_p99(settled, window));
+        let last = settled.last().map_or(0, |op| op.due);
+        let stretches = health::unhealthy(settled, self.stream, typical, window);
+        stretches.iter().map(|stretch| (stretch.start, stretch.end.unwrap_or(last))).collect()
+    }
+}
+
+fn calm(marks: &Marks) -> Option<(Nanos, Nanos)> {
+    let (from, to) = marks.baseline?;
+    let first = marks.rounds.iter().filter_map(|round| round.inject.or(round.confirmed)).min();
+    Some((from, first.map_or(to, |first| first.min(to))))
+}
+
+/// Operations that were due and done while all was calm.
+fn calm_ops(ops: &[Op], calm: Option<(Nanos, Nanos)>) -> impl Iterator<Item = &Op> {
+    let (from, to) = calm.unwrap_or((0, 0));
+    ops.iter().filter(move |op| op.due >= from && op.done.is_some_and(|done| done < to))
+}
+
+/// The *typical* p99 of operations sorted by `due`: the median of its windows'. A service that is away for a fifth of the
+/// baseline would otherwise make itself the measure of health, and a later outage of that length would count as none.
+fn typical_p99(ops: &[Op], window: Nanos) -> Option<Nanos> {
+    let mut p99s: Vec<Nanos> = ops
+        .chunk_by(|a, b| a.due / window == b.due / window)
+        .filter_map(|ops| percentile(&mut ops.iter().filter_map(Op::latency).collect::<Vec<_>>(), 0.99))
+        .collect();
+    percentile(&mut p99s, 0.5)
+}

@@ -1,0 +1,72 @@
+//! What tells somebody that something is wrong. The harness's own doings (chaos, progress, phases) do not.
+
+use std::collections::HashMap;
+
+use crate::clock::Nanos;
+use crate::history::{Event, History, Op, Outcome};
+
+/// One telling event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Telling<'h> {
+    pub t: Nanos,
+    pub kind: &'h str,
+    pub actor: Option<&'h str>,
+}
+
+/// Signals by name that tell of trouble or of its handling.
+const TELLING: &[&str] = &[
+    "alert",
+    "client-error",
+    "client-recreated",
+    "dead-letter-failed",
+    "error",
+    "generation",
+    "leader",
+    "member-error",
+    "member-exit",
+    "output-failed",
+    "producer",
+    "rebalance",
+    "rebalance-failed",
+    "retries-exhausted",
+    "retry",
+];
+
+/// All telling events of a history, by time (members' events are recorded when they arrive). A `leader` or `generation` that only says again what was known does
+/// not count.
+pub(super) fn signals(history: &History) -> Vec<Telling<'_>> {
+    let mut known: HashMap<(&str, Option<&str>, Option<&str>), &serde_json::Value> = HashMap::new();
+    let mut signals = Vec::new();
+    for event in &history.events {
+        let Some(kind) = kind(event) else { continue };
+        if let Op::Signal { name, value } = &event.op
+            && matches!(name.as_str(), "leader" | "generation")
+        {
+            let tp = value.get("tp").and_then(|tp| tp.as_str());
+            if known.insert((name, event.actor.as_deref(), tp), value) == Some(value) {
+                continue;
+            }
+        }
+        signals.push(Telling { t: event.t, kind, actor: event.actor.as_deref() });
+    }
+    signals.sort_by_key(|signal| signal.t);
+    signals
+}
+
+fn kind(event: &Event) -> Option<&str> {
+    match &event.op {
+        Op::Send { r#type: Outcome::Fail, .. } => Some("send-failed"),
+        Op::Send { r#type: Outcome::Info, .. } => Some("send-indeterminate"),
+        Op::Revoke { .. } => Some("revoked"),
+        Op::Signal { name, value } if name == "breaker" => {
+            (breaker_state(value) == Some("open")).then_some("breaker-open")
+        }
+        Op::Signal { name, .. } => TELLING.contains(&name.as_str()).then_some(name.as_str()),
+        _ => None,
+    }
+}
+
+/// A breaker signal's state: the value itself, or its `to` or `state`.
+pub fn breaker_state(value: &serde_json::Value) -> Option<&str> {
+    value.as_str().or_else(|| value.get("to")?.as_str()).or_else(|| value.get("state")?.as_str())
+}

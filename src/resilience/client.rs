@@ -1,0 +1,107 @@
+//! How a client's configuration is put together from the properties chosen for recovery, the settings and the caller's
+//! own. The properties and their reasons are [`RECOVERY`]; this module knows no records.
+
+use std::collections::BTreeMap;
+
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+
+pub use super::settings::{ClientRole, RECOVERY};
+
+use super::settings::client::role_of;
+
+/// Everything tuned for recovery, for producers and consumers together; [`client_config`] picks what fits a role. It is
+/// what `Settings::client` starts from.
+///
+/// The goal: service is back within 0.3 s after a refused network returns or a new leader is elected, and nothing is
+/// in the log twice.
+pub fn recovery_client_properties() -> BTreeMap<String, String> {
+    RECOVERY.iter().map(|property| (property.key.to_owned(), property.value.to_owned())).collect()
+}
+
+/// Properties that a broker decides in the group protocol of KIP-848; librdkafka refuses them with it.
+const CLASSIC_GROUPS_ONLY: &[&str] = &["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"];
+
+/// A client's configuration: the tuned properties, over them `settings` (usually `Settings::client`), over them the
+/// caller's `overrides`, verbatim. Of the first two, properties for the other role are left out, since librdkafka warns
+/// about them; and with `group.protocol=consumer` those of classic groups.
+pub fn client_config(
+    role: ClientRole,
+    settings: &BTreeMap<String, String>,
+    overrides: &BTreeMap<String, String>,
+) -> ClientConfig {
+    let fits = |name: &str| role_of(name).is_none_or(|its| its == role);
+    let mut properties = recovery_client_properties();
+    properties.extend(settings.clone());
+    let protocol = overrides.get("group.protocol").or_else(|| settings.get("group.protocol"));
+    let classic = protocol.is_none_or(|name| name == "classic");
+    properties.retain(|name, _| fits(name) && (classic || !CLASSIC_GROUPS_ONLY.contains(&name.as_str())));
+    properties.extend(overrides.clone());
+    let mut config = ClientConfig::new();
+    for (name, value) in properties {
+        config.set(name, value);
+    }
+    config
+}
+
+/// librdkafka's log lines go to `tracing`, under the target `librdkafka`.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            tracing::error!(target: "librdkafka", facility, "{message}");
+        }
+        RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+            tracing::info!(target: "librdkafka", facility, "{message}");
+        }
+        RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn librdkafka_accepts_every_tuned_property_without_a_foreign_one() {
+        for role in [ClientRole::Producer, ClientRole::Consumer] {
+            let mut config = client_config(role, &recovery_client_properties(), &BTreeMap::new());
+            config.set("group.id", "g");
+            config.create_native_config().expect("every property and value is known");
+        }
+        let producer = client_config(ClientRole::Producer, &recovery_client_properties(), &BTreeMap::new());
+        assert_eq!(producer.get("session.timeout.ms"), None);
+        let consumer = client_config(ClientRole::Consumer, &recovery_client_properties(), &BTreeMap::new());
+        assert_eq!(consumer.get("acks"), None);
+    }
+
+    #[test]
+    fn the_caller_s_overrides_win_over_settings_and_settings_over_the_tuned() {
+        let settings = map(&[("socket.timeout.ms", "5000"), ("retry.backoff.ms", "70")]);
+        let config = client_config(ClientRole::Producer, &settings, &map(&[("socket.timeout.ms", "9000")]));
+        assert_eq!(config.get("socket.timeout.ms"), Some("9000"));
+        assert_eq!(config.get("retry.backoff.ms"), Some("70"));
+        assert_eq!(config.get("reconnect.backoff.max.ms"), Some("200"));
+    }
+
+    #[test]
+    fn the_new_group_protocol_gets_no_property_of_classic_groups() {
+        let all = recovery_client_properties();
+        let config =
+            client_config(ClientRole::Consumer, &all, &map(&[("group.protocol", "consumer"), ("group.id", "g")]));
+        config.create::<rdkafka::consumer::BaseConsumer>().expect("librdkafka accepts it");
+    }
+
+    #[test]
+    fn a_consumer_s_requests_outlive_its_fetch_wait_and_end_within_its_session() {
+        let all = recovery_client_properties();
+        let value = |name: &str| all[name].parse::<u64>().unwrap();
+        assert!(value("fetch.wait.max.ms") * 10 < value("socket.timeout.ms"));
+        assert!(value("heartbeat.interval.ms") * 3 <= value("session.timeout.ms"));
+        assert!(value("socket.timeout.ms") < value("session.timeout.ms"));
+    }
+}

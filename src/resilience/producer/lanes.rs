@@ -1,0 +1,211 @@
+//! Records on their way into librdkafka, lane by lane (a topic partition where the record names one, else the topic):
+//! what is sent again goes first, then what waits for room. Knows the client's queue, not what becomes of a record
+//! behind it.
+//!
+//! A lane with a fixed partition hands over only while librdkafka can send: an idempotent producer (2.12) has at most
+//! five *records* of a topic partition in flight before it waits for answers, and while a record past its linger time
+//! waits behind them, the broker's thread polls without a pause. Three such threads take the processor from the very
+//! brokers whose answers they wait for. What is held here meanwhile leaves as one batch.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord};
+use tokio::sync::oneshot;
+
+use super::delivery::{Delivered, SendError};
+use super::driver::Context;
+use crate::clock::Nanos;
+use crate::resilience::classify::code_of;
+use crate::resilience::record::Record;
+
+pub(super) type Client = BaseProducer<Context>;
+
+/// What travels with a record through librdkafka and back.
+pub(super) struct Ticket {
+    pub answer: oneshot::Sender<Result<Delivered, SendError>>,
+    /// How often the record was handed to librdkafka.
+    pub attempts: u32,
+    /// When it was sent first.
+    pub since: Nanos,
+    /// The partition that the record named.
+    pub partition: Option<i32>,
+}
+
+pub(super) struct Entry {
+    pub record: Record,
+    pub ticket: Box<Ticket>,
+    pub not_before: Nanos,
+    pub give_up: Nanos,
+}
+
+/// Records of one topic partition that librdkafka has in flight at most before it waits for answers.
+const SENDABLE: usize = 5;
+
+#[derive(Default)]
+struct Lane {
+    again: VecDeque<Entry>,
+    fresh: VecDeque<Entry>,
+    /// Handed to librdkafka and without a result; only counted for a fixed partition.
+    in_client: usize,
+}
+
+impl Lane {
+    fn is_idle(&self) -> bool {
+        self.again.is_empty() && self.fresh.is_empty() && self.in_client == 0
+    }
+}
+
+/// A topic, and the partition if the record names one.
+type LaneKey = (String, Option<i32>);
+
+fn key_of(entry: &Entry) -> LaneKey {
+    (entry.record.topic.clone(), entry.ticket.partition)
+}
+
+#[derive(Default)]
+pub(super) struct Lanes {
+    /// `None` while a new one is being made, and after the end.
+    pub client: Option<Arc<Client>>,
+    lanes: HashMap<LaneKey, Lane>,
+    pub waiting: usize,
+    /// librdkafka's queue had no room, or there was no client, at the last try.
+    pub full: bool,
+    pub closed: bool,
+}
+
+pub(super) enum Offered {
+    Taken,
+    /// Others are before it, or there is no room or no usable client: it waits.
+    Later(Entry),
+    /// librdkafka will never take it.
+    Refused(i32, Entry),
+}
+
+impl Lanes {
+    pub fn push_fresh(&mut self, entry: Entry) {
+        self.waiting += 1;
+        self.lanes.entry(key_of(&entry)).or_default().fresh.push_back(entry);
+    }
+
+    pub fn push_again(&mut self, entry: Entry) {
+        self.waiting += 1;
+        self.lanes.entry(key_of(&entry)).or_default().again.push_back(entry);
+    }
+
+    /// A record that named its partition has its result.
+    pub fn done(&mut self, topic: &str, partition: i32) {
+        let key = (topic.to_owned(), Some(partition));
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            lane.in_client = lane.in_client.saturating_sub(1);
+            if lane.is_idle() {
+                self.lanes.remove(&key);
+            }
+        }
+    }
+
+    /// Hands a fresh record to librdkafka if nothing of its lane is before it and it can be sent soon.
+    pub fn offer(&mut self, entry: Entry) -> Offered {
+        let key = key_of(&entry);
+        let lane = self.lanes.get(&key);
+        if lane.is_some_and(|l| !l.again.is_empty() || !l.fresh.is_empty() || l.in_client >= SENDABLE) {
+            return Offered::Later(entry);
+        }
+        let offered = self.hand_over(entry);
+        if key.1.is_some() && matches!(offered, Offered::Taken) {
+            self.lanes.entry(key).or_default().in_client += 1;
+        }
+        offered
+    }
+
+    /// Hands one record to librdkafka, which copies it.
+    fn hand_over(&mut self, entry: Entry) -> Offered {
+        let Some(client) = &self.client else {
+            self.full = true;
+            return Offered::Later(entry);
+        };
+        let Entry { record, mut ticket, not_before, give_up } = entry;
+        ticket.attempts += 1;
+        let back = |mut ticket: Box<Ticket>, record| {
+            ticket.attempts -= 1;
+            Entry { record, ticket, not_before, give_up }
+        };
+        let native = BaseRecord::<[u8], [u8], Box<Ticket>> {
+            topic: &record.topic,
+            partition: record.partition,
+            payload: record.payload.as_deref(),
+            key: record.key.as_deref(),
+            timestamp: record.timestamp,
+            headers: record.native_headers(),
+            delivery_opaque: ticket,
+        };
+        match client.send(native) {
+            Ok(()) => Offered::Taken,
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull | RDKafkaErrorCode::Fatal), returned)) => {
+                let ticket = returned.delivery_opaque;
+                self.full = true;
+                Offered::Later(back(ticket, record))
+            }
+            Err((error, returned)) => {
+                let ticket = returned.delivery_opaque;
+                // A topic name with a NUL in it has no code of its own.
+                Offered::Refused(code_of(&error).unwrap_or(INVALID_ARGUMENT), back(ticket, record))
+            }
+        }
+    }
+
+    /// Moves what waits into librdkafka, as far as there is room and its time has come. Returns what is settled
+    /// without it: refused records, and those that waited too long.
+    pub fn pump(&mut self, now: Nanos) -> Vec<(i32, Entry)> {
+        self.full = false;
+        let mut failed = Vec::new();
+        let mut lanes = std::mem::take(&mut self.lanes);
+        'lanes: for ((_, partition), lane) in &mut lanes {
+            // Judged once: what has gathered leaves together.
+            if lane.in_client >= SENDABLE {
+                continue;
+            }
+            loop {
+                let again = !lane.again.is_empty();
+                let queue = if again { &mut lane.again } else { &mut lane.fresh };
+                let Some(entry) = queue.pop_front() else { break };
+                if entry.not_before > now {
+                    queue.push_front(entry);
+                    break;
+                }
+                if entry.give_up <= now {
+                    failed.push((RDKafkaErrorCode::QueueFull as i32, entry));
+                    self.waiting -= 1;
+                    continue;
+                }
+                match self.hand_over(entry) {
+                    Offered::Taken => {
+                        self.waiting -= 1;
+                        lane.in_client += usize::from(partition.is_some());
+                    }
+                    // The other lanes' records would find no room either.
+                    Offered::Later(entry) => {
+                        queue.push_front(entry);
+                        break 'lanes;
+                    }
+                    Offered::Refused(code, entry) => {
+                        failed.push((code, entry));
+                        self.waiting -= 1;
+                    }
+                }
+            }
+        }
+        lanes.retain(|_, lane| !lane.is_idle());
+        self.lanes = lanes;
+        failed
+    }
+
+    /// Everything that waits, for the end.
+    pub fn take_all(&mut self) -> Vec<Entry> {
+        self.waiting = 0;
+        self.lanes.drain().flat_map(|(_, lane)| lane.again.into_iter().chain(lane.fresh)).collect()
+    }
+}
+
+const INVALID_ARGUMENT: i32 = RDKafkaErrorCode::InvalidArgument as i32;

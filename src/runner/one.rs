@@ -1,0 +1,400 @@
+//! One repeat of one scenario, phase by phase.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::watch::{self, Gauges};
+use super::{READY_LIMIT, RunContext, RunError, RunEvent, RunFolder, STOP_GRACE, environment, fingerprint, folder};
+use crate::clock::{Clock, Nanos};
+use crate::cluster::pool::Origin;
+use crate::cluster::{BackendInfo, Cluster, View};
+use crate::fault::Field;
+use crate::history::{Header, Op, Promises, Recorder, Topics, read_history};
+use crate::judge::judge;
+use crate::nemesis;
+use crate::plan::{Plan, ProducerKind, StepAction, Timeline, TopicPartition};
+use crate::report::{self, ScenarioContext, ScenarioRef, ScenarioResult};
+use crate::resilience::producer::ResilientProducer;
+use crate::resilience::settings::{Profile, Settings};
+use crate::rng;
+use crate::subject::Subject;
+use crate::subject::pipeline::{MemberConfig, PipelineSubject, dead_letter_headers};
+use crate::workload::final_read::FinalRead;
+use crate::workload::{Load, LoadSpec, PlainProducer, SentLedger, Sink};
+
+/// A finished repeat: its result, which is on disk too.
+pub struct ScenarioOutcome {
+    pub result: ScenarioResult,
+    /// `<run folder>/<scenario>/<repeat>`.
+    pub folder: PathBuf,
+}
+
+/// Runs one repeat. On any error, panic of a part, or cancellation: faults are healed and members ended before this
+/// returns.
+pub async fn run_one(
+    context: &RunContext,
+    run: &RunFolder,
+    path: &Path,
+    plan: Plan,
+    repeat: u32,
+) -> Result<ScenarioOutcome, RunError> {
+    let folder = run.scenario(&plan.name, repeat)?;
+    let seed = rng::hash(context.seed.wrapping_add(u64::from(repeat)), plan.name.as_bytes());
+    let clock = Clock::start();
+    let plan = Arc::new(plan);
+    let group = format!("{}-{}-{repeat}", plan.name, run.run_id);
+    let header = header(&plan, seed, &group, clock);
+    let text = toml::to_string_pretty(&*plan).map_err(|e| RunError::Internal(format!("plan.toml: {e}")))?;
+    folder::write(&folder.join("plan.toml"), text.as_bytes())?;
+    let history = folder.join("history.jsonl");
+    let recorder = Recorder::create(&history, &header, clock)?;
+    context.events.emit(RunEvent::ScenarioStarted {
+        name: plan.name.clone(),
+        summary: plan.summary.clone(),
+        repeat,
+        expected: plan.workload.warm_up + plan.workload.baseline + Timeline::of(&plan).load_stops,
+    });
+    let gauges = Arc::new(Gauges::new());
+    let stage = Stage { context, plan, seed, group, folder, recorder, gauges, topics: header.topics.clone() };
+    let played = stage.play().await;
+    stage.recorder.close()?;
+    let backend = played?;
+    let read = read_history(&history)?;
+    let judgement = judge(&read);
+    let facts = ScenarioContext {
+        scenario: ScenarioRef {
+            name: stage.plan.name.clone(),
+            path: Some(path.display().to_string()),
+            sha256: fingerprint::of_file(path),
+        },
+        repeat,
+        fingerprint: Some(fingerprint::of_run(&stage.plan, &backend)),
+        backend: Some(backend),
+        environment: environment::here(),
+    };
+    let result = ScenarioResult::new(facts, &read, judgement);
+    let json = serde_json::to_vec_pretty(&result).map_err(|e| RunError::Internal(format!("result.json: {e}")))?;
+    folder::write(&stage.folder.join("result.json"), &json)?;
+    Ok(ScenarioOutcome { result, folder: stage.folder })
+}
+
+fn header(plan: &Plan, seed: u64, group: &str, clock: Clock) -> Header {
+    let client = |key: &str| plan.subject.client.get(key).map(String::as_str);
+    let resilient = plan.workload.producer == ProducerKind::Resilient;
+    // The resilient producer is idempotent unless the scenario's own client properties say otherwise.
+    let idempotent = resilient && client("enable.idempotence") != Some("false");
+    Header {
+        seaworthy_history: 1,
+        scenario: plan.name.clone(),
+        seed,
+        started_at: humantime::format_rfc3339_millis(clock.started_at()).to_string(),
+        group: group.to_owned(),
+        topics: Topics {
+            input: plan.topic.name.clone(),
+            output: plan.topic.output(),
+            dead_letter: plan.topic.dead_letter(),
+        },
+        promises: Promises { idempotent, ordered: idempotent, exactly_once: false },
+        plan: Some(Box::new(plan.clone())),
+    }
+}
+
+/// Everything that one repeat's phases share.
+struct Stage<'a> {
+    context: &'a RunContext,
+    plan: Arc<Plan>,
+    seed: u64,
+    group: String,
+    folder: PathBuf,
+    recorder: Recorder,
+    gauges: Arc<Gauges>,
+    topics: Topics,
+}
+
+impl Stage<'_> {
+    /// From set-up to teardown.
+    async fn play(&self) -> Result<report::BackendInfo, RunError> {
+        self.phase("setup", None);
+        let cancel = &self.context.cancel;
+        let mut lease = or_cancelled(cancel, self.context.pool.lease(&self.plan.cluster)).await??;
+        let cluster = lease.cluster();
+        let took = lease.took().as_secs_f64();
+        let text = match lease.origin() {
+            Origin::Reused => format!("cluster: reused, verified in {took:.1} s"),
+            Origin::Built { because } => format!("cluster: ready in {took:.1} s ({because})"),
+        };
+        self.context.events.emit(RunEvent::Note { name: self.plan.name.clone(), text });
+        let mut backend = cluster.info();
+        backend.notes.push(self.context.backend_reason.clone());
+        let outcome = self.on_cluster(&cluster).await;
+        self.phase("teardown", None);
+        if let Err(error) = cluster.collect_logs(&self.folder.join("logs")).await {
+            tracing::warn!(%error, "collecting the brokers' logs");
+        }
+        if let Err(error) = &outcome {
+            lease.spoil(format!("{} ended with: {error}", self.plan.name));
+        }
+        outcome.map(|()| report_backend(backend))
+    }
+
+    async fn on_cluster(&self, cluster: &Arc<dyn Cluster>) -> Result<(), RunError> {
+        let cancel = &self.context.cancel;
+        let plan = &self.plan;
+        // Effects and dead letters carry the broker's own time of append: it is what recovery is measured by.
+        let stamp = |topic| cluster.alter_topic(topic, "message.timestamp.type", Some("LogAppendTime"));
+        let reset = async {
+            cluster.reset_topics(&plan.topic).await?;
+            tokio::try_join!(stamp(&self.topics.output), stamp(&self.topics.dead_letter))
+        };
+        or_cancelled(cancel, reset).await??;
+        let settings = settings(plan)?;
+        let sent = Arc::new(SentLedger::default());
+        let subject = Arc::new(PipelineSubject::new(
+            self.context.exe.clone(),
+            self.member_config(cluster),
+            self.folder.join("logs"),
+            self.recorder.clone(),
+        ));
+        let sink = self.sink(cluster, &settings, &sent)?;
+        for member in 0..plan.subject.members {
+            subject.start(member).await?;
+        }
+        let stop = CancellationToken::new();
+        let _stop_watches = stop.clone().drop_guard();
+        tokio::spawn(watch::ticks(
+            plan.clone(),
+            cluster.clone(),
+            sent.clone(),
+            self.gauges.clone(),
+            self.recorder.clone(),
+            self.context.events.clone(),
+            stop.clone(),
+        ));
+        tokio::spawn(watch::leaders(
+            cluster.clone(),
+            self.topics.input.clone(),
+            self.recorder.clone(),
+            self.gauges.clone(),
+            stop.clone(),
+        ));
+        let played = self.under_load(cluster, &subject, sink, &sent).await;
+        if played.is_err() {
+            subject.kill_all();
+        }
+        played
+    }
+
+    async fn under_load(
+        &self,
+        cluster: &Arc<dyn Cluster>,
+        subject: &Arc<PipelineSubject>,
+        sink: Sink,
+        sent: &Arc<SentLedger>,
+    ) -> Result<(), RunError> {
+        let (cancel, plan) = (&self.context.cancel, &self.plan);
+        self.phase("warm-up", Some(plan.workload.warm_up));
+        let load = Load::start(LoadSpec::of(plan, self.seed), sink, self.recorder.clone(), sent.clone())
+            .map_err(|e| RunError::Internal(format!("cannot start the load's thread: {e}")))?;
+        let load = Arc::new(load);
+        or_cancelled(cancel, tokio::time::sleep(plan.workload.warm_up)).await?;
+        or_cancelled(cancel, self.ready(&**subject)).await?;
+        self.phase("baseline", Some(plan.workload.baseline));
+        or_cancelled(cancel, tokio::time::sleep(plan.workload.baseline)).await?;
+
+        let timeline = Timeline::of(plan);
+        let zero = self.recorder.clock().now();
+        let last_heal = timeline.steps.iter().filter(|s| s.action == StepAction::Heal).map(|s| s.at).max();
+        self.phase("fault", Some(last_heal.unwrap_or(timeline.load_stops)));
+        if let Some(first) = timeline.steps.iter().map(|s| s.at).min() {
+            self.gauges.injected(zero + first.as_nanos() as u64);
+        }
+        let field = Arc::new(Field {
+            cluster: cluster.clone(),
+            subject: subject.clone(),
+            load: load.clone(),
+            plan: plan.clone(),
+            group: self.group.clone(),
+            clock: self.recorder.clock(),
+        });
+        // The nemesis heals everything it holds before it returns, also when cancelled.
+        nemesis::walk(field.clone(), self.recorder.clone(), self.seed, zero, cancel.clone()).await;
+        drop(field);
+        let left = timeline.load_stops.saturating_sub(Duration::from_nanos(self.recorder.clock().now() - zero));
+        let rest = left.max(if last_heal.is_some() { plan.observation.hold } else { Duration::ZERO });
+        self.phase("heal", Some(rest));
+        or_cancelled(cancel, tokio::time::sleep(rest)).await?;
+
+        self.phase("settle", None);
+        let stopping = load.clone();
+        tokio::task::spawn_blocking(move || stopping.stop())
+            .await
+            .map_err(|e| RunError::Internal(format!("the load's thread: {e}")))?;
+        or_cancelled(cancel, outstanding_done(sent)).await?;
+        self.signal(
+            "send-lateness",
+            serde_json::json!({
+                "p50_ms": sent.lateness(0.5).map(|n| n as f64 / 1e6),
+                "p99_ms": sent.lateness(0.99).map(|n| n as f64 / 1e6),
+                "max_ms": sent.lateness(1.0).map(|n| n as f64 / 1e6),
+            }),
+        );
+
+        self.phase("quiesce", None);
+        or_cancelled(cancel, self.quiesce(&**cluster)).await?;
+        subject.shutdown(STOP_GRACE).await;
+
+        self.phase("final-read", None);
+        self.record_commits(&**cluster, &mut BTreeMap::new()).await;
+        let (bootstrap, topics) = (cluster.bootstrap(View::Direct), self.topics.clone());
+        let (partitions, limit) = (plan.topic.partitions, plan.observation.final_read);
+        let (recorder, sent) = (self.recorder.clone(), sent.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let read = FinalRead { bootstrap: &bootstrap, topics: &topics, partitions, limit, dead_letter_headers };
+            read.run(&recorder, &sent)
+        });
+        read.await.map_err(|e| RunError::Internal(format!("the final read: {e}")))??;
+        Ok(())
+    }
+
+    /// Waits until every input topic partition has an owner and the subject has caught up to a second of load, at most
+    /// [`READY_LIMIT`]. A subject that never gets there is a finding of the baseline's checker.
+    async fn ready(&self, subject: &dyn Subject) {
+        let deadline = self.recorder.clock().now() + READY_LIMIT.as_nanos() as Nanos;
+        while self.recorder.clock().now() < deadline {
+            let members = subject.members();
+            let owned: usize = members.iter().map(|m| m.assigned.len()).sum();
+            let idle = members.iter().filter(|m| m.assigned.is_empty()).count();
+            let enough = self.plan.topic.partitions as usize;
+            let caught_up = self.gauges.backlog().is_some_and(|n| n <= u64::from(self.plan.workload.rate));
+            if owned == enough && (idle == 0 || members.len() > enough) && caught_up {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.signal("subject-not-ready", serde_json::json!({ "after_s": READY_LIMIT.as_secs() }));
+    }
+
+    /// Waits until the group has committed to the end of every input topic partition, or the plan's limit.
+    async fn quiesce(&self, cluster: &dyn Cluster) {
+        let deadline = self.recorder.clock().now() + self.plan.observation.quiesce.as_nanos() as Nanos;
+        let mut committed = BTreeMap::new();
+        loop {
+            self.record_commits(cluster, &mut committed).await;
+            let ends = cluster.end_offsets(&self.topics.input).await;
+            let done = ends.is_ok_and(|ends| {
+                ends.iter().all(|(tp, end)| *end == 0 || committed.get(tp).is_some_and(|at| at >= end))
+            });
+            if done || self.recorder.clock().now() >= deadline {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Records what the group has committed, as far as it moved.
+    async fn record_commits(&self, cluster: &dyn Cluster, known: &mut BTreeMap<TopicPartition, i64>) {
+        let tps: Vec<_> =
+            (0..self.plan.topic.partitions).map(|p| TopicPartition::new(self.topics.input.as_str(), p)).collect();
+        match cluster.committed(&self.group, &tps).await {
+            Ok(now) => {
+                for (tp, offset) in now {
+                    if known.insert(tp.clone(), offset) != Some(offset) {
+                        let r#type = crate::history::Outcome::Ok;
+                        self.recorder.record(Some("group"), Op::Commit { r#type, tp, offset, error: None });
+                    }
+                }
+            }
+            Err(error) => tracing::debug!(%error, "the group's committed offsets"),
+        }
+    }
+
+    fn sink(&self, cluster: &Arc<dyn Cluster>, settings: &Settings, sent: &Arc<SentLedger>) -> Result<Sink, RunError> {
+        let client = &self.plan.subject.client;
+        let plain = |view, client: &BTreeMap<String, String>| {
+            let bootstrap = cluster.bootstrap(view);
+            Ok(Sink::Plain(PlainProducer::new(&bootstrap, client, self.recorder.clone(), sent.clone())?))
+        };
+        match self.plan.workload.producer {
+            ProducerKind::Plain => plain(View::Direct, &BTreeMap::new()),
+            ProducerKind::Stock => plain(View::Subject, client),
+            ProducerKind::Resilient => {
+                let recorder = self.recorder.clone();
+                let mut overrides = client.clone();
+                overrides.entry("client.id".into()).or_insert_with(|| "seaworthy-producer-0".into());
+                let producer = ResilientProducer::builder(cluster.bootstrap(View::Subject))
+                    .client(settings.client.clone())
+                    .overrides(overrides)
+                    .retry(settings.retry.clone())
+                    .on_signal(move |signal| {
+                        let value = serde_json::json!(format!("{signal:?}"));
+                        recorder.record(Some("producer-0"), Op::Signal { name: "producer".into(), value });
+                    })
+                    .build()
+                    .map_err(|e| RunError::Settings(e.to_string()))?;
+                let runtime = tokio::runtime::Handle::current();
+                Ok(Sink::resilient(producer, runtime, self.recorder.clone(), sent.clone()))
+            }
+        }
+    }
+
+    fn member_config(&self, cluster: &Arc<dyn Cluster>) -> MemberConfig {
+        MemberConfig {
+            clock_origin: self.recorder.clock().origin(),
+            member: 0,
+            bootstrap: cluster.bootstrap(View::Subject),
+            input: self.topics.input.clone(),
+            output: self.topics.output.clone(),
+            dead_letter: self.topics.dead_letter.clone(),
+            group: self.group.clone(),
+            seed: self.seed,
+            profile: self.plan.subject.profile.clone(),
+            settings: self.plan.subject.settings.clone(),
+            client: self.plan.subject.client.clone(),
+            defect: self.plan.subject.defect,
+        }
+    }
+
+    fn phase(&self, name: &'static str, lasts: Option<Duration>) {
+        self.recorder.phase(name);
+        self.gauges.phase(name);
+        self.context.events.emit(RunEvent::Phase { name: self.plan.name.clone(), phase: name, lasts });
+    }
+
+    fn signal(&self, name: &str, value: serde_json::Value) {
+        self.recorder.record(None, Op::Signal { name: name.to_owned(), value });
+    }
+}
+
+fn report_backend(info: BackendInfo) -> report::BackendInfo {
+    let images = info.images.into_iter().map(|i| report::Image { name: i.name, id: Some(i.id) }).collect();
+    report::BackendInfo { kind: info.kind, kafka_version: Some(info.kafka_version), images, notes: info.notes }
+}
+
+/// The subject's settings as the plan has them.
+fn settings(plan: &Plan) -> Result<Settings, RunError> {
+    let profile: Profile = plan.subject.profile.parse().map_err(|e| RunError::Settings(format!("{e}")))?;
+    Settings::for_profile(profile)
+        .with_overrides(&plan.subject.settings)
+        .map_err(|errors| RunError::Settings(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
+}
+
+async fn outstanding_done(sent: &SentLedger) {
+    let _ = tokio::time::timeout(crate::workload::SETTLE_LIMIT, async {
+        while sent.counters.outstanding() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+async fn or_cancelled<T>(cancel: &CancellationToken, work: impl Future<Output = T>) -> Result<T, RunError> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(RunError::Interrupted),
+        done = work => Ok(done),
+    }
+}

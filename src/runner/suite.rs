@@ -1,0 +1,196 @@
+//! Several scenarios, each several times: selection, order, and the run folder's own files.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{RunContext, RunError, RunEvent, RunFolder, ScenarioOutcome, folder, run_one};
+use crate::clock::{self, Clock};
+use crate::diagnostic::{self, Diagnostic};
+use crate::exit_code::ExitCode;
+use crate::plan::{BackendKind, Capabilities, Plan};
+use crate::report::{self, RunEntry, RunResult, SCHEMA_VERSION, ScenarioResult};
+use crate::scenario;
+use crate::verdict::{Reason, Verdict};
+
+/// Which scenarios to run, and with what changed.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Files and folders; empty: `scenarios/`.
+    pub paths: Vec<PathBuf>,
+    /// Part of a name, or a whole tag.
+    pub filter: Option<String>,
+    /// `key=value` overrides of every file.
+    pub set: Vec<(String, String)>,
+    /// Where they are to run: what it cannot do is a mistake too. `None`: nowhere, they are only looked at.
+    pub backend: Option<BackendKind>,
+    /// (i, n): every n-th scenario, beginning with the i-th, from 1.
+    pub shard: Option<(usize, usize)>,
+}
+
+/// Why a selection cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelectionError {
+    #[error("cannot look for scenarios: {0}")]
+    Io(std::io::Error),
+    /// The rendered diagnostics of every invalid file.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+/// What was selected.
+pub struct Selected {
+    pub scenarios: Vec<(PathBuf, Plan)>,
+    /// Rendered warnings of valid files.
+    pub warnings: Vec<String>,
+}
+
+/// Reads every selected scenario. All invalid files are reported together.
+pub fn select(selection: &Selection, colour: bool) -> Result<Selected, SelectionError> {
+    let default = [PathBuf::from("scenarios")];
+    let paths = if selection.paths.is_empty() { &default[..] } else { &selection.paths };
+    let files = scenario::discover(paths).map_err(SelectionError::Io)?;
+    let (mut plans, mut invalid, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    for file in files {
+        match scenario::load_with(&file, &selection.set) {
+            Ok(loaded) => {
+                let capabilities = selection.backend.map(Capabilities::of);
+                let cannot = capabilities.map_or(Vec::new(), |capabilities| {
+                    scenario::check_in(&loaded.source, &selection.set, &loaded.plan, &capabilities)
+                });
+                if cannot.iter().any(Diagnostic::is_error) {
+                    invalid.push(diagnostic::render_all(&cannot, &loaded.source, colour));
+                    continue;
+                }
+                if !loaded.warnings.is_empty() {
+                    warnings.push(diagnostic::render_all(&loaded.warnings, &loaded.source, colour));
+                }
+                plans.push((file, loaded.plan));
+            }
+            Err(error) => invalid.push(error.render(colour)),
+        }
+    }
+    if !invalid.is_empty() {
+        return Err(SelectionError::Invalid(invalid.join("\n")));
+    }
+    if let Some(filter) = &selection.filter {
+        plans.retain(|(_, plan)| plan.name.contains(filter.as_str()) || plan.tags.contains(filter));
+    }
+    if let Some((index, count)) = selection.shard {
+        let mut position = 0;
+        plans.retain(|_| {
+            position += 1;
+            (position - 1) % count.max(1) == index.saturating_sub(1)
+        });
+    }
+    Ok(Selected { scenarios: plans, warnings })
+}
+
+/// One command's run.
+pub struct Suite {
+    pub context: RunContext,
+    pub folder: RunFolder,
+    pub repeat: u32,
+    pub fail_fast: bool,
+}
+
+/// What came of it.
+pub struct SuiteReport {
+    pub results: Vec<(ScenarioResult, PathBuf)>,
+    /// Scenarios that could not be run to a verdict.
+    pub errors: Vec<(String, RunError)>,
+    pub exit: ExitCode,
+}
+
+impl Suite {
+    /// Runs all repeats of all scenarios, one at a time, interleaved: every scenario once, then again. Writes `run.json`,
+    /// `summary.md` and `junit.xml` after each, so that a run cut off leaves what it had.
+    pub async fn run(&self, scenarios: &[(PathBuf, Plan)]) -> Result<SuiteReport, RunError> {
+        let clock = Clock::start();
+        let started_at = clock::wall_rfc3339();
+        let mut report = SuiteReport { results: Vec::new(), errors: Vec::new(), exit: ExitCode::NothingSelected };
+        'all: for repeat in 1..=self.repeat.max(1) {
+            for (path, plan) in scenarios {
+                let began = clock.now();
+                let outcome = run_one(&self.context, &self.folder, path, plan.clone(), repeat).await;
+                let took = Duration::from_nanos(clock.now() - began);
+                self.note(plan, &outcome, took);
+                let stop = match &outcome {
+                    Err(RunError::Interrupted) => true,
+                    Err(_) => self.fail_fast,
+                    Ok(done) => self.fail_fast && done.result.verdict == Verdict::Fail,
+                };
+                match outcome {
+                    Ok(done) => report.results.push((done.result, done.folder)),
+                    Err(error) => report.errors.push((plan.name.clone(), error)),
+                }
+                report.exit = exit_of(&report);
+                let duration = Duration::from_nanos(clock.now());
+                self.write(&report, &started_at, duration)?;
+                if stop {
+                    break 'all;
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    fn note(&self, plan: &Plan, outcome: &Result<ScenarioOutcome, RunError>, took: Duration) {
+        let name = plan.name.clone();
+        self.context.events.emit(match outcome {
+            Ok(done) => RunEvent::ScenarioFinished {
+                name,
+                verdict: done.result.verdict,
+                headline: report::headline(&done.result),
+                folder: done.folder.clone(),
+                took,
+            },
+            Err(error) => RunEvent::ScenarioError { name, error: error.to_string(), took },
+        });
+    }
+
+    fn write(&self, suite: &SuiteReport, started_at: &str, duration: Duration) -> Result<(), RunError> {
+        let results: Vec<&ScenarioResult> = suite.results.iter().map(|(result, _)| result).collect();
+        let finished = suite.results.iter().map(|(result, folder)| RunEntry {
+            name: result.scenario.name.clone(),
+            path: result.scenario.path.clone(),
+            repeat: result.repeat,
+            verdict: result.verdict,
+            reasons: result.reasons.clone(),
+            folder: self.relative(folder),
+        });
+        let failed = suite.errors.iter().map(|(name, error)| RunEntry {
+            name: name.clone(),
+            path: None,
+            repeat: 0,
+            verdict: Verdict::Inconclusive,
+            reasons: vec![Reason { code: "environment".into(), message: error.to_string() }],
+            folder: name.clone(),
+        });
+        let scenarios: Vec<RunEntry> = finished.chain(failed).collect();
+        let run = RunResult {
+            schema_version: SCHEMA_VERSION,
+            run_id: self.folder.run_id.clone(),
+            started_at: started_at.to_owned(),
+            duration_s: duration.as_secs_f64(),
+            verdict: scenarios.iter().map(|s| s.verdict).max().unwrap_or(Verdict::Inconclusive),
+            exit_code: suite.exit.code(),
+            backend: results.first().and_then(|r| r.backend.clone()),
+            seaworthy_version: env!("CARGO_PKG_VERSION").to_owned(),
+            scenarios,
+        };
+        let json = serde_json::to_vec_pretty(&run).map_err(|e| RunError::Internal(format!("run.json: {e}")))?;
+        folder::write(&self.folder.path.join("run.json"), &json)?;
+        folder::write(&self.folder.path.join("summary.md"), report::summary(&results).as_bytes())?;
+        folder::write(&self.folder.path.join("junit.xml"), report::junit(&self.folder.run_id, &results).as_bytes())
+    }
+
+    fn relative(&self, folder: &Path) -> String {
+        folder.strip_prefix(&self.folder.path).unwrap_or(folder).display().to_string()
+    }
+}
+
+fn exit_of(report: &SuiteReport) -> ExitCode {
+    let verdicts = report.results.iter().map(|(result, _)| ExitCode::from(result.verdict));
+    ExitCode::worst(verdicts.chain(report.errors.iter().map(|(_, error)| error.exit_code())))
+}

@@ -1,0 +1,126 @@
+//! Looks at the cluster while the run goes on: who leads each topic partition, how far the subject lags, and the
+//! figures of each second.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Events, RunEvent, Tick};
+use crate::clock::Nanos;
+use crate::cluster::Cluster;
+use crate::history::{Op, Recorder};
+use crate::plan::{Plan, TopicPartition};
+use crate::workload::SentLedger;
+
+/// How often leadership is asked for while faults are about: the resolution of "the new leader is known".
+const LEADER_EVERY: Duration = Duration::from_millis(50);
+/// And else: what there is to be known then can wait, and the brokers have better to do.
+const LEADER_AT_REST: Duration = Duration::from_millis(500);
+const TICK: Duration = Duration::from_secs(1);
+
+/// Records a `leader` signal whenever an input topic partition's leader changes, until `stop`.
+pub(super) async fn leaders(
+    cluster: Arc<dyn Cluster>,
+    topic: String,
+    recorder: Recorder,
+    gauges: Arc<Gauges>,
+    stop: CancellationToken,
+) {
+    let mut known: BTreeMap<TopicPartition, u32> = BTreeMap::new();
+    while !stop.is_cancelled() {
+        // A broker that just died may hold one query up; that is the resolution's price, not an error.
+        if let Ok(Ok(now)) = tokio::time::timeout(Duration::from_secs(2), cluster.leaders(&topic)).await {
+            for (tp, leader) in now {
+                if known.insert(tp.clone(), leader) != Some(leader) {
+                    let value = serde_json::json!({ "tp": tp, "leader": leader });
+                    recorder.record(None, Op::Signal { name: "leader".into(), value });
+                }
+            }
+        }
+        let every = if gauges.is_disturbed() { LEADER_EVERY } else { LEADER_AT_REST };
+        tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(every) => {} }
+    }
+}
+
+/// What the progress shows of the state of things.
+pub(super) struct Gauges {
+    phase: Mutex<&'static str>,
+    /// Acked minus effects minus dead letters; `u64::MAX`: not measured.
+    backlog: AtomicU64,
+    injected: AtomicU64,
+}
+
+impl Gauges {
+    pub fn new() -> Self {
+        Self { phase: Mutex::new("setup"), backlog: AtomicU64::new(u64::MAX), injected: AtomicU64::new(u64::MAX) }
+    }
+
+    pub fn phase(&self, phase: &'static str) {
+        *self.phase.lock().unwrap_or_else(|e| e.into_inner()) = phase;
+    }
+
+    fn current_phase(&self) -> &'static str {
+        *self.phase.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn is_disturbed(&self) -> bool {
+        matches!(self.current_phase(), "fault" | "heal")
+    }
+
+    /// The moment from which "since injection" counts.
+    pub fn injected(&self, at: Nanos) {
+        self.injected.store(at, Relaxed);
+    }
+
+    pub fn backlog(&self) -> Option<u64> {
+        Some(self.backlog.load(Relaxed)).filter(|n| *n != u64::MAX)
+    }
+}
+
+/// Keeps the gauges and emits a tick a second, until `stop`.
+pub(super) async fn ticks(
+    plan: Arc<Plan>,
+    cluster: Arc<dyn Cluster>,
+    sent: Arc<SentLedger>,
+    gauges: Arc<Gauges>,
+    recorder: Recorder,
+    events: Events,
+    stop: CancellationToken,
+) {
+    let clock = recorder.clock();
+    let (mut acked, mut errors) = (0, 0);
+    let mut next = clock.now();
+    while !stop.is_cancelled() {
+        next += TICK.as_nanos() as u64;
+        let counters = &sent.counters;
+        let acked_now = counters.acked.load(Relaxed);
+        let errors_now = counters.failed.load(Relaxed) + counters.indeterminate.load(Relaxed);
+        gauges.backlog.store(backlog(&plan, &*cluster, acked_now).await.unwrap_or(u64::MAX), Relaxed);
+        let (ok, bad) = (acked_now - acked, errors_now - errors);
+        (acked, errors) = (acked_now, errors_now);
+        let since = gauges.injected.load(Relaxed);
+        events.emit(RunEvent::Tick(Tick {
+            name: plan.name.clone(),
+            phase: gauges.current_phase(),
+            rate: ok,
+            error_rate: if ok + bad == 0 { 0.0 } else { bad as f64 / (ok + bad) as f64 },
+            backlog: gauges.backlog(),
+            since_injection: (since != u64::MAX).then(|| Duration::from_nanos(clock.now().saturating_sub(since))),
+        }));
+        let left = Duration::from_nanos(next.saturating_sub(clock.now()));
+        tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(left) => {} }
+    }
+}
+
+/// `None` while a leader of the two topics cannot be asked.
+async fn backlog(plan: &Plan, cluster: &dyn Cluster, acked: u64) -> Option<u64> {
+    let mut done = 0;
+    for topic in [plan.topic.output(), plan.topic.dead_letter()] {
+        let ends = tokio::time::timeout(TICK / 2, cluster.end_offsets(&topic)).await.ok()?.ok()?;
+        done += ends.values().map(|end| u64::try_from(*end).unwrap_or(0)).sum::<u64>();
+    }
+    Some(acked.saturating_sub(done))
+}

@@ -1,0 +1,272 @@
+//! The file's tables, key by key: names, types and defaults. What the values mean together is not decided here but
+//! in `validate`.
+//!
+//! Every default of the scenario format stands in this file or in `raw/fault.rs`, and nowhere else.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::document::{Document, Node, Value};
+use super::reader::{Field, Fields, Sink};
+use crate::diagnostic::{Diagnostic, codes};
+use crate::plan::{
+    BackendKind, BudgetPlan, ClusterPlan, Defect, ExpectPlan, Isolation, Limit, ObservationPlan, Plan, ProducerKind,
+    Since, SubjectKind, SubjectPlan, TopicPlan, WorkloadPlan,
+};
+
+mod fault;
+mod protocol;
+
+const ROOT: &[&str] = &[
+    "name",
+    "summary",
+    "tags",
+    "requires",
+    "cluster",
+    "topic",
+    "workload",
+    "subject",
+    "fault",
+    "budget",
+    "expect",
+    "observation",
+];
+
+/// Profiles of the resilience components' settings.
+pub const PROFILES: [&str; 4] = ["development", "staging", "production", "default"];
+
+/// States of a circuit breaker, as `[expect] breaker` names them.
+pub const BREAKER_STATES: [&str; 5] = ["closed", "open", "half-open", "forced-open", "disabled"];
+
+/// Keys of `[subject]` that only applications of one's own have.
+pub(super) const FOREIGN_KEYS: [&str; 7] =
+    ["command", "env", "identity", "dead-letter-headers", "ready", "stop-grace", "image"];
+
+/// A plan as read, and for each of its faults its number in the file: one that could not be read is left out.
+pub(super) struct Draft {
+    pub plan: Plan,
+    pub fault_numbers: Vec<usize>,
+}
+
+/// Reads the whole document.
+pub(super) fn read(document: &Document, sink: &Sink) -> Draft {
+    let root = Fields::root(document, sink, ROOT);
+    let name = root.require("name", "name = \"the-files-stem\"").and_then(|f| f.text()).unwrap_or_default();
+    let cluster = cluster(&root);
+    let topic = topic(&root, &cluster);
+    let budget = budget(&root);
+    let (faults, fault_numbers) = fault::read(&root);
+    let plan = Plan {
+        name,
+        summary: text_or(&root, "summary", ""),
+        tags: texts(&root, "tags"),
+        requires: requires(&root),
+        workload: workload(&root),
+        subject: subject(&root),
+        observation: observation(&root, &budget),
+        expect: expect(&root),
+        cluster,
+        topic,
+        budget,
+        faults,
+    };
+    Draft { plan, fault_numbers }
+}
+
+fn requires(root: &Fields) -> Vec<BackendKind> {
+    const WORDS: [(&str, BackendKind); 3] = [
+        ("containers", BackendKind::Containers),
+        ("embedded", BackendKind::Embedded),
+        ("external", BackendKind::External),
+    ];
+    root.get("requires").map_or_else(Vec::new, |f| f.items().iter().filter_map(|item| item.word(&WORDS)).collect())
+}
+
+fn cluster(root: &Fields) -> ClusterPlan {
+    let table = root.table("cluster", &["brokers", "kafka", "isolation", "image", "config"]);
+    const ISOLATION: [(&str, Isolation); 2] = [("shared", Isolation::Shared), ("fresh", Isolation::Fresh)];
+    ClusterPlan {
+        brokers: table.get("brokers").and_then(|f| f.count(99)).unwrap_or(3),
+        kafka: text_or(&table, "kafka", crate::plan::DEFAULT_KAFKA),
+        isolation: table.get("isolation").and_then(|f| f.word(&ISOLATION)).unwrap_or(Isolation::Shared),
+        image: table.get("image").and_then(|f| f.text()),
+        config: properties(&table, "config"),
+    }
+}
+
+fn topic(root: &Fields, cluster: &ClusterPlan) -> TopicPlan {
+    let table = root.table("topic", &["name", "partitions", "replication", "min-insync-replicas"]);
+    let number = |key| table.get(key).and_then(|f| f.count(10_000)).map(|number| number as i32);
+    let replication = number("replication").unwrap_or(cluster.brokers.min(3) as i32);
+    TopicPlan {
+        name: text_or(&table, "name", "orders"),
+        partitions: number("partitions").unwrap_or(6),
+        replication,
+        min_insync_replicas: number("min-insync-replicas").unwrap_or(if replication < 3 { 1 } else { 2 }),
+    }
+}
+
+fn workload(root: &Fields) -> WorkloadPlan {
+    let table = root.table("workload", &["rate", "keys", "size", "poison", "producer", "warm-up", "baseline"]);
+    const PRODUCERS: [(&str, ProducerKind); 3] =
+        [("resilient", ProducerKind::Resilient), ("plain", ProducerKind::Plain), ("stock", ProducerKind::Stock)];
+    let size = table.get("size").and_then(|f| {
+        let size = f.size()?;
+        // A record travels in one request; the broker's own limit is for `cluster.config` to raise.
+        if size == 0 || size > 512 << 20 {
+            let message = format!("a record of {size} bytes cannot be sent");
+            f.report(Diagnostic::error(codes::NUMBER_OUT_OF_RANGE, message).label("expected 1B to 512MiB"));
+            return None;
+        }
+        usize::try_from(size).ok()
+    });
+    WorkloadPlan {
+        rate: table.get("rate").and_then(|f| f.count(10_000_000)).unwrap_or(500),
+        keys: table.get("keys").and_then(|f| f.count(100_000_000)).unwrap_or(64),
+        size: size.unwrap_or(256),
+        poison: table.get("poison").and_then(|f| f.share()).unwrap_or(0.0),
+        producer: table.get("producer").and_then(|f| f.word(&PRODUCERS)).unwrap_or(ProducerKind::Resilient),
+        warm_up: table.get("warm-up").and_then(|f| f.duration()).unwrap_or(Duration::from_secs(3)),
+        baseline: table.get("baseline").and_then(|f| f.some_duration()).unwrap_or(Duration::from_secs(10)),
+    }
+}
+
+fn subject(root: &Fields) -> SubjectPlan {
+    let own = ["kind", "members", "profile", "settings", "client", "defect"];
+    let table = root.table("subject", &[&own[..], &FOREIGN_KEYS[..]].concat());
+    const KINDS: [(&str, SubjectKind); 4] = [
+        ("pipeline", SubjectKind::Pipeline),
+        ("process", SubjectKind::Process),
+        ("container", SubjectKind::Container),
+        ("custom", SubjectKind::Custom),
+    ];
+    const DEFECTS: [(&str, Defect); 3] = [
+        ("commit-before-processing", Defect::CommitBeforeProcessing),
+        ("drop-on-exhaustion", Defect::DropOnExhaustion),
+        ("unawaited-dead-letter", Defect::UnawaitedDeadLetter),
+    ];
+    let profiles = PROFILES.map(|name| (name, name));
+    SubjectPlan {
+        kind: table.get("kind").and_then(|f| f.word(&KINDS)).unwrap_or(SubjectKind::Pipeline),
+        members: table.get("members").and_then(|f| f.count(1_000)).unwrap_or(2),
+        profile: table.get("profile").and_then(|f| f.word(&profiles)).unwrap_or("production").to_owned(),
+        settings: properties(&table, "settings"),
+        client: properties(&table, "client"),
+        defect: table.get("defect").and_then(|f| f.word(&DEFECTS)),
+    }
+}
+
+const SINCE: [(&str, Since); 2] = [("inject", Since::Inject), ("heal", Since::Heal)];
+
+fn budget(root: &Fields) -> BudgetPlan {
+    let known = [
+        "lost",
+        "because",
+        "duplicates",
+        "redelivered",
+        "reordered",
+        "dead-lettered",
+        "recovery",
+        "first-success",
+        "outage",
+        "drain",
+        "detect",
+        "progress-during-fault",
+    ];
+    let table = root.table("budget", &known);
+    let count = |key| table.get(key).and_then(|f| f.tally());
+    let limit = |key| table.get(key).and_then(|f| limit(&f));
+    if let Some(field) = table.get("progress-during-fault") {
+        field.report(
+            Diagnostic::error(codes::NOT_YET_SUPPORTED, "`progress-during-fault` cannot be judged yet")
+                .label("not yet supported")
+                .help("bound the gap instead: `outage = \"9s\"` is the longest time without a success"),
+        );
+    }
+    BudgetPlan {
+        lost: count("lost").unwrap_or(0),
+        because: table.get("because").and_then(|f| f.text()),
+        duplicates: count("duplicates"),
+        redelivered: count("redelivered"),
+        reordered: count("reordered"),
+        dead_lettered: count("dead-lettered"),
+        recovery: limit("recovery"),
+        first_success: limit("first-success"),
+        outage: limit("outage"),
+        drain: limit("drain"),
+        detect: limit("detect"),
+    }
+}
+
+/// `"2s"`, or `{ within = "2s", since = "heal" }`.
+fn limit(field: &Field) -> Option<Limit> {
+    if !matches!(field.node.value, Value::Table(_)) {
+        return field.duration().map(|within| Limit { within, since: None });
+    }
+    let table = field.table(&["within", "since"])?;
+    let within = table.require("within", "within = \"2s\"")?.duration();
+    let since = table.get("since").map(|f| f.word(&SINCE));
+    Some(Limit { within: within?, since: since.flatten() })
+}
+
+fn expect(root: &Fields) -> ExpectPlan {
+    let table = root.table("expect", &["breaker", "dead-letters"]);
+    let states = BREAKER_STATES.map(|name| (name, name));
+    let breaker = table
+        .get("breaker")
+        .map_or_else(Vec::new, |f| f.items().iter().filter_map(|item| item.word(&states)).map(str::to_owned).collect());
+    ExpectPlan { breaker, dead_letters: table.get("dead-letters").and_then(|f| f.tally()) }
+}
+
+fn observation(root: &Fields, budget: &BudgetPlan) -> ObservationPlan {
+    let table = root.table("observation", &["window", "hold", "after", "quiesce", "final-read", "on-time"]);
+    let seconds = |key, default| table.get(key).and_then(|f| f.some_duration()).unwrap_or(Duration::from_secs(default));
+    let hold = seconds("hold", 3);
+    let least = least_observation(budget, hold).unwrap_or(Duration::from_secs(5));
+    ObservationPlan {
+        window: seconds("window", 1),
+        hold,
+        after: table.get("after").and_then(|f| f.some_duration()).unwrap_or(least),
+        quiesce: seconds("quiesce", 60),
+        final_read: seconds("final-read", 30),
+        on_time: table.get("on-time").and_then(|f| f.some_duration()).unwrap_or(Duration::from_millis(50)),
+    }
+}
+
+/// How long the load must go on after the last fault's zero for the recovery budget to be judged.
+pub(super) fn least_observation(budget: &BudgetPlan, hold: Duration) -> Option<Duration> {
+    budget.recovery.map(|limit| (limit.within * 2).max(limit.within + hold))
+}
+
+fn text_or(table: &Fields, key: &str, default: &str) -> String {
+    table.get(key).and_then(|f| f.text()).unwrap_or_else(|| default.to_owned())
+}
+
+fn texts(table: &Fields, key: &str) -> Vec<String> {
+    table.get(key).map_or_else(Vec::new, |f| f.items().iter().filter_map(Field::text).collect())
+}
+
+/// A table of verbatim properties. TOML makes a table of an unquoted `a.b = 1`; here it is the property "a.b" again.
+fn properties(table: &Fields, key: &str) -> BTreeMap<String, String> {
+    let mut properties = BTreeMap::new();
+    let Some(field) = table.get(key) else { return properties };
+    if !matches!(field.node.value, Value::Table(_)) {
+        field.wrong_type::<()>("a table", None);
+        return properties;
+    }
+    flatten(&field, "", &mut properties);
+    properties
+}
+
+fn flatten(field: &Field, prefix: &str, properties: &mut BTreeMap<String, String>) {
+    for entry in Node::entries(field.node) {
+        let name = format!("{prefix}{}", entry.key);
+        let path = format!("{}.{}", field.path, entry.key);
+        let inner = Field { node: &entry.node, key_place: &entry.place, path, sink: field.sink };
+        if matches!(entry.node.value, Value::Table(_)) {
+            flatten(&inner, &format!("{name}."), properties);
+        } else if let Some(text) = inner.flag_or_number_or_text() {
+            properties.insert(name, text);
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The instrument: offers the load, keeps the books, reads back what became of every record. It uses plain clients;
+//! only the producer on the proxied path (`producer = "resilient"`) belongs to the system under test.
+
+pub mod final_read;
+mod ledger;
+mod open_loop;
+mod plain;
+pub mod record;
+mod sink;
+
+pub use ledger::{Counters, SentLedger};
+pub use open_loop::{Load, LoadSpec, Pace};
+pub use plain::PlainProducer;
+pub use sink::{SETTLE_LIMIT, Sink, SinkError};
+
+/// The header that carries a record's identity from the input topic to its effect.
+pub const IDENTITY_HEADER: &str = "seaworthy-id";

@@ -1,0 +1,5 @@
+//! Every file in `scenarios/` is a test.
+
+fn main() -> std::process::ExitCode {
+    seaworthy::testing::run_scenarios(&["scenarios"])
+}
