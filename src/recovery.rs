@@ -9,7 +9,8 @@
 //! `F` (confirmed in effect) for `since = "inject"`, `H` (confirmed gone) for `since = "heal"`; the scenario's recovery
 //! budget says which, else the fault's kind. With several injections every zero is measured up to the next injection
 //! and the worst counts; a heal while another fault is in force is no zero unless it is the last one. A stretch
-//! without service belongs to the injection before it, however long it lasts. A run without faults is measured from
+//! without service belongs to the injection before it, however long it lasts; the injection before it is the last
+//! one that came before its first operation was late, for what is only under way when a fault strikes is its victim. A run without faults is measured from
 //! the end of its baseline: it calibrates the rest.
 
 mod analysis;

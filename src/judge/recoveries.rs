@@ -184,6 +184,21 @@ fn of_several_injections_the_worst_counts() {
 }
 
 #[test]
+fn what_is_under_way_at_an_injection_is_that_injection_s_victim_and_what_is_overdue_is_not() {
+    let two = |effects| {
+        let mut sim = Sim { end: 40_000, effects, ..Sim::new(1) };
+        sim.faults = vec![("kill-1", 6_000, None), ("kill-2", 20_000, None)];
+        measured(&sim.fault_plans(vec![kill("kill-1", 0), kill("kill-2", 14)]))
+    };
+    // Not yet late when the second injection came.
+    about(two(vec![(0, 6_000, 9_000), (0, 19_500, 26_000)]).ttr_s, 6.0);
+    // Late before it.
+    about(two(vec![(0, 18_000, 21_000)]).ttr_s, 15.0);
+    // Begun and over shortly before it.
+    about(two(vec![(0, 18_900, 19_950)]).ttr_s, 13.95);
+}
+
+#[test]
 fn a_heal_while_another_fault_is_in_force_is_no_zero() {
     let mut sim = Sim { end: 30_000, sends: vec![(0, 6_000, 15_500)], ..Sim::new(1) };
     sim.faults = vec![("long", 6_000, Some(15_000)), ("short", 7_000, Some(8_000))];
@@ -277,7 +292,7 @@ fn a_lasting_slowness_is_unhealthy_though_most_are_on_time() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_recovery_is_measured_to_within_one_record(
@@ -289,7 +304,9 @@ proptest! {
         // Lone late records, more than a window apart, are the machine's noise.
         noise in prop::collection::btree_set(1..10u64, 0..8),
     ) {
-        let hiccups = noise.into_iter().map(|at| (0, at * 2_100)).collect();
+        // A late record among the first ten after the return is no lone one: that share is not tolerated.
+        let shaky = back..back + 10 * every;
+        let hiccups = noise.into_iter().map(|at| (0, at * 2_100)).filter(|(_, due)| !shaky.contains(due)).collect();
         let away = if fails { Away::Fail } else { Away::Wait };
         let mut sim = Sim { every, hiccups, away, ..Sim::new(1) };
         let outage = all(1, 6_000, back);

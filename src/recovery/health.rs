@@ -23,6 +23,9 @@ const EFFECT_FLOOR: Nanos = 1_000 * MILLISECOND;
 const FEW: usize = 10;
 /// Fewest operations that a p99 is taken of.
 const FEW_FOR_P99: usize = 1_000;
+/// Tolerated shares, as one in so many: whole numbers, so that a tie is a tie.
+const TENTH: i64 = 10;
+const HUNDREDTH: i64 = 100;
 
 /// When an operation counts as late. `send_floor`: within this a send is on time, however fast the baseline.
 pub fn limit(stream: Stream, send_floor: Nanos, baseline_p99: Option<Nanos>) -> Nanos {
@@ -56,9 +59,9 @@ pub fn unhealthy(ops: &[Op], stream: Stream, limit: Nanos, window: Nanos) -> Vec
         Stream::Send => {
             let errors = sums(ops.iter().map(|op| op.error));
             let rule = |w: Window<'_>| 10 * w.bad() > w.len() || 100 * w.count(&errors) > w.len();
-            runs(ops, &bad, window, FEW, 0.1, rule)
+            runs(ops, &bad, window, FEW, TENTH, rule)
         }
-        Stream::Effect => runs(ops, &bad, window, FEW, 0.1, |w| w.bad() > 0),
+        Stream::Effect => runs(ops, &bad, window, FEW, TENTH, |w| w.bad() > 0),
     };
     if stream == Stream::Send {
         let mut explained = vec![false; ops.len()];
@@ -69,7 +72,7 @@ pub fn unhealthy(ops: &[Op], stream: Stream, limit: Nanos, window: Nanos) -> Vec
         let rest_ops: Vec<Op> = rest.iter().map(|at| ops[*at]).collect();
         let late: Vec<bool> = rest.iter().map(|at| bad[*at]).collect();
         let rule = |w: Window<'_>| w.len() >= FEW_FOR_P99 && 100 * w.bad() > w.len();
-        let slow = runs(&rest_ops, &late, window, FEW_FOR_P99, 0.01, rule);
+        let slow = runs(&rest_ops, &late, window, FEW_FOR_P99, HUNDREDTH, rule);
         found.extend(slow.into_iter().map(|(first, last)| (rest[first], rest[last])));
     }
     found.sort_unstable();
@@ -125,7 +128,7 @@ fn runs(
     bad: &[bool],
     window: Nanos,
     few: usize,
-    tolerated: f64,
+    one_in: i64,
     rule: impl Fn(Window<'_>) -> bool,
 ) -> Vec<(usize, usize)> {
     let sums = sums(bad.iter().copied());
@@ -141,26 +144,26 @@ fn runs(
         if rule(Window { first: begin, last, bad: &sums }) {
             run = Some(run.map_or((begin, last, begin, last), |(b, l, ..)| (b, l, begin, last)));
         } else if let Some(run) = run.take() {
-            found.push(edges(bad, run, tolerated));
+            found.push(edges(bad, run, one_in));
         }
     }
-    found.extend(run.map(|run| edges(bad, run, tolerated)));
+    found.extend(run.map(|run| edges(bad, run, one_in)));
     found
 }
 
 /// The first and the last bad operation of a run of windows.
-fn edges(bad: &[bool], (begin, first, latest, last): (usize, usize, usize, usize), tolerated: f64) -> (usize, usize) {
-    let start = best_split(bad, (begin..=first).rev(), tolerated).unwrap_or(first);
-    let end = best_split(bad, start.max(latest)..=last, tolerated).unwrap_or(start);
+fn edges(bad: &[bool], (begin, first, latest, last): (usize, usize, usize, usize), one_in: i64) -> (usize, usize) {
+    let start = best_split(bad, (begin..=first).rev(), one_in).unwrap_or(first);
+    let end = best_split(bad, start.max(latest)..=last, one_in).unwrap_or(start);
     (start, end.max(start))
 }
 
-/// Walks from the first bad operation on and finds where the sum of (bad − tolerated) is greatest.
-fn best_split(bad: &[bool], walk: impl Iterator<Item = usize>, tolerated: f64) -> Option<usize> {
+/// Walks from the first bad operation on and finds where the sum of (bad − tolerated share) is greatest, first of equals.
+fn best_split(bad: &[bool], walk: impl Iterator<Item = usize>, one_in: i64) -> Option<usize> {
     let mut best = None;
-    let (mut sum, mut most) = (0.0, 0.0);
+    let (mut sum, mut most) = (0, 0);
     for at in walk.skip_while(|at| !bad[*at]) {
-        sum += if bad[at] { 1.0 - tolerated } else { -tolerated };
+        sum += if bad[at] { one_in - 1 } else { -1 };
         if sum > most || best.is_none() {
             (best, most) = (Some(at), sum);
         }

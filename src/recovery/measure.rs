@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::analysis::{Analysis, Scope};
 use super::backlog::drain;
+use super::health::Unhealthy;
 use super::marks::Round;
 use super::ops::Stream;
 use super::signals::signals;
@@ -20,6 +21,22 @@ struct Segment<'a> {
     /// The next injection, or the load's end.
     until: Nanos,
     round: Option<&'a Round>,
+}
+
+impl Segment<'_> {
+    /// The scope's last stretch without service that is this segment's. An operation that was due before the next
+    /// injection and not yet late when it came is that injection's victim: it was under way, not overdue. A stretch
+    /// that began with it and was over before the injection cannot be the injection's.
+    fn hurt<'a>(&self, scope: &'a Scope, end: Nanos) -> Option<&'a Unhealthy> {
+        let next_came = self.until < end;
+        let mine = |stretch: &&Unhealthy| {
+            stretch.start < self.until
+                && (!next_came
+                    || stretch.start.saturating_add(scope.limit) <= self.until
+                    || stretch.end.is_some_and(|back| back <= self.until))
+        };
+        scope.unhealthy.iter().rev().find(mine)
+    }
 }
 
 /// One scope's return after one zero.
@@ -91,8 +108,7 @@ fn segments(analysis: &Analysis) -> Vec<Segment<'_>> {
 /// When the scope was back after the segment's zero; `None`: nothing was due, so nobody can say.
 fn back(scope: &Scope, segment: Segment<'_>, analysis: &Analysis, last: bool) -> Option<Return> {
     let end = analysis.end;
-    let hurt = scope.unhealthy.iter().rev().find(|stretch| stretch.start < segment.until);
-    let hurt = hurt.filter(|stretch| stretch.end.is_none_or(|back| back > segment.zero));
+    let hurt = segment.hurt(scope, end).filter(|stretch| stretch.end.is_none_or(|back| back > segment.zero));
     if hurt.is_none() && scope.due(segment.zero, segment.until).is_empty() {
         return None;
     }
@@ -273,11 +289,11 @@ fn after_leader(history: &History, analysis: &Analysis, segments: &[Segment<'_>]
             seen.push(tp);
             let named = |scope: &&Scope| scope.stream == Stream::Send && scope.tp.to_string() == tp;
             let Some(scope) = analysis.scopes.iter().find(named) else { continue };
-            let hurt = scope.unhealthy.iter().rev().find(|stretch| stretch.start < segment.until);
-            let after = match hurt.filter(|stretch| stretch.end.is_none_or(|end| end > from)) {
-                None => 0,
-                Some(stretch) => stretch.end?.saturating_sub(event.t),
-            };
+            let after =
+                match segment.hurt(scope, analysis.end).filter(|stretch| stretch.end.is_none_or(|end| end > from)) {
+                    None => 0,
+                    Some(stretch) => stretch.end?.saturating_sub(event.t),
+                };
             worst = worst.max(Some(after));
         }
     }
