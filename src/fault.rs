@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Nanos};
-use crate::cluster::{Cluster, ClusterError, View};
+use crate::cluster::{BrokerState, Cluster, ClusterError, View};
 use crate::plan::{
     DeadLetterEffect, Direction, FaultKind, MemberAction, MemberSelector, NetworkEffect, Plan, RestartWait,
     TopicPartition,
@@ -280,6 +280,33 @@ pub async fn undo_partial(kind: &FaultKind, at: &Resolved, field: &Field) {
     let held = Held { resolved: at.name.clone(), affected: None, evidence: String::new(), confirmed_at: 0, undo };
     if let Err(error) = heal(&held, field).await {
         tracing::warn!(%error, fault = kind.name(), "undoing a failed injection");
+    }
+}
+
+/// Undoes every harm that any fault can do, held by whomever: for when the one who knew is gone. What fails is logged;
+/// a cluster that is not whole is never used again.
+pub async fn heal_everything(field: &Field) {
+    field.load.set_poison(0.0);
+    let told = |what: String, outcome: Result<(), FaultError>| {
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "healing everything: {what}");
+        }
+    };
+    told("the handlers' chaos".into(), field.subject.chaos(None).await.map(drop).map_err(FaultError::from));
+    for member in field.subject.members().into_iter().filter(|member| member.pid.is_some()) {
+        let resumed = field.subject.resume(member.index).await;
+        told(format!("member-{}", member.index), resumed.map_err(FaultError::from));
+    }
+    for broker in field.cluster.brokers() {
+        let whole = async {
+            match field.cluster.state(broker).await? {
+                BrokerState::Running => {}
+                BrokerState::Paused => field.cluster.resume(broker).await?,
+                BrokerState::Down => field.cluster.start(broker).await?,
+            }
+            field.cluster.mend(broker).await
+        };
+        told(format!("broker {broker}"), whole.await.map_err(FaultError::from));
     }
 }
 

@@ -31,10 +31,16 @@ pub async fn walk(field: Arc<Field>, recorder: Recorder, seed: u64, zero: Nanos,
         let hold = Hold { index: step.fault, round: step.round, inject_at: step.at, heal_at };
         tasks.spawn(run(hold, field.clone(), recorder.clone(), seed, zero, cancel.clone()));
     }
+    let mut panicked = false;
     while let Some(ended) = tasks.join_next().await {
         if let Err(panic) = ended {
-            tracing::error!(%panic, "a fault's task panicked; the cluster is mended before its next use");
+            tracing::error!(%panic, "a fault's task panicked; everything that it may hold is healed");
+            panicked = true;
         }
+    }
+    // Only now: the other faults' own times were kept.
+    if panicked {
+        fault::heal_everything(&field).await;
     }
 }
 

@@ -66,6 +66,7 @@ pub struct Load {
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
+    abandoned: AtomicBool,
     /// The `poison` fault's share, as bits of an `f64`.
     poison: AtomicU64,
 }
@@ -86,7 +87,9 @@ impl Load {
         self.shared.poison.store(share.to_bits(), Relaxed);
     }
 
-    /// Stops and waits until the last record was handed over.
+    /// Stops, and waits until the last record was handed over and the client had its time
+    /// ([`SETTLE_LIMIT`](super::SETTLE_LIMIT)) to send what it holds: a client that is dropped throws its queue away,
+    /// and the application would be charged with it. Blocking.
     pub fn stop(&self) {
         self.shared.stop.store(true, Relaxed);
         if let Some(thread) = self.thread.lock().unwrap_or_else(|e| e.into_inner()).take() {
@@ -97,6 +100,8 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
+        // Without `stop` before it, the run was given up: what the client still holds is nobody's business.
+        self.shared.abandoned.store(true, Relaxed);
         self.stop();
     }
 }
@@ -126,6 +131,9 @@ fn offer(spec: &LoadSpec, sink: &Sink, recorder: &Recorder, ledger: &SentLedger,
     for id in 0.. {
         let due = pace.due(id);
         if !wait_until(due, &clock, &shared.stop) {
+            if !shared.abandoned.load(Relaxed) {
+                sink.flush(super::SETTLE_LIMIT);
+            }
             return;
         }
         let key = rng.index(spec.keys as usize) as u32;

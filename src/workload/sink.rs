@@ -44,6 +44,15 @@ impl Sink {
         }
     }
 
+    /// Waits until everything handed over has its outcome, at most `limit`. Blocking. The library's producer lives on in
+    /// its outcomes and needs no such wait.
+    pub(super) fn flush(&self, limit: Duration) {
+        match self {
+            Self::Resilient(_) => {}
+            Self::Plain(sink) => sink.flush(limit),
+        }
+    }
+
     /// The library's producer; its outcomes are awaited on `runtime`.
     pub fn resilient(
         producer: ResilientProducer,

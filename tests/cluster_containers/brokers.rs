@@ -74,7 +74,8 @@ async fn dead_behind_proxy(shared: Shared) -> Outcome {
     cluster.await_probe(3, View::Subject, LATE).await?;
     cluster.verify_healthy(LATE).await?;
     ensure!(probe.is_err(), "a dead broker answered");
-    ensure!(noticed < Duration::from_secs(1), "it took {noticed:?} to notice");
+    // The other outcome is a dial that waits for its time-out.
+    ensure!(noticed < LATE / 2, "it took {noticed:?} to notice");
     cut?;
     mended?;
     Ok(())

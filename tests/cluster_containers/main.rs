@@ -17,6 +17,7 @@ mod brokers;
 mod facts;
 mod lifecycle;
 mod links;
+mod lost_fault;
 
 /// Short enough to wait for what does not come.
 pub const SOON: Duration = Duration::from_millis(700);
@@ -101,7 +102,9 @@ fn main() -> ExitCode {
     let run = format!("test-{}", std::process::id());
     let shared = Shared { run: run.clone(), pool: Arc::new(ClusterPool::new(Launcher::new(options(&run)))) };
 
-    let cases = [facts::cases(), links::cases(), brokers::cases(), lifecycle::cases()].into_iter().flatten();
+    let cases = [facts::cases(), links::cases(), brokers::cases(), lost_fault::cases(), lifecycle::cases()]
+        .into_iter()
+        .flatten();
     let trials = cases.map(|Case { name, body }| {
         let (runtime, shared) = (runtime.clone(), shared.clone());
         let missing = engine.as_ref().err().map(ToString::to_string);
