@@ -1,13 +1,15 @@
 //! The fault proxies on the subject's path: what they can do to a link, and how that fails.
 //!
-//! Owns the vocabulary and the driver for Toxiproxy; the Toxiproxy client crate is used here and nowhere else.
+//! Owns the vocabulary, the driver for Toxiproxy (whose client crate is used here and nowhere else), and a proxy of our
+//! own that speaks the same HTTP API, so that one driver serves both.
 //! Must not know: brokers, containers, scenarios.
 
 use std::time::Duration;
 
-#[cfg(feature = "containers")]
+mod server;
 mod toxiproxy;
-#[cfg(feature = "containers")]
+
+pub use server::FaultProxy;
 pub use toxiproxy::{Toxic, Toxiproxy};
 
 /// One direction of a link.
