@@ -25,7 +25,7 @@ pub mod pool;
 mod wait;
 pub mod wire;
 
-pub use admin::Admin;
+pub use admin::{Admin, GroupState};
 pub use error::{ClusterError, ProbeError};
 
 /// Which way a client goes to the brokers.
@@ -236,6 +236,11 @@ pub trait Cluster: Send + Sync {
     /// Sets one property of a topic (`None`: back to its default), leaving the others.
     async fn alter_topic(&self, topic: &str, property: &str, value: Option<&str>) -> Result<(), ClusterError> {
         self.admin().alter_topic(topic, property, value).await
+    }
+
+    /// A consumer group's state, its members and what they own.
+    async fn group(&self, group: &str) -> Result<GroupState, ClusterError> {
+        self.admin().group(group).await
     }
 
     /// Committed offsets of a group that is not joined for it; partitions without one are left out.

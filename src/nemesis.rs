@@ -58,6 +58,8 @@ async fn run(hold: Hold, field: Arc<Field>, recorder: Recorder, seed: u64, zero:
             evidence,
             error,
         };
+        let (said, whom) = (serde_json::json!(stage), resolved.unwrap_or("nobody"));
+        field.subject.mark(&format!("fault {label}: {} ({whom})", said.as_str().unwrap_or_default()));
         recorder.record_at(at, None, op);
     };
     let clock = recorder.clock();

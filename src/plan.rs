@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 mod capability;
 mod fault;
 mod floor;
+mod foreign;
 mod render;
 mod text;
 mod timeline;
@@ -18,6 +19,7 @@ pub use fault::{
     NetworkEffect, Repeat, RestartOrder, RestartWait, Since, Target, TopicPartition,
 };
 pub use floor::{Floor, FloorOf, floors};
+pub use foreign::{ForeignPlan, HeaderConvention, Identity, PLACEHOLDERS, Ready, fill, placeholders};
 pub use render::duration_text;
 pub use timeline::{Step, StepAction, Timeline};
 
@@ -211,6 +213,9 @@ pub struct SubjectPlan {
     /// A bug put in on purpose, so that the harness can be seen to catch it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defect: Option<Defect>,
+    /// Kind process only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<ForeignPlan>,
 }
 
 /// Kinds of applications under test.

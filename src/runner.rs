@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+mod application;
 mod environment;
 mod events;
 mod fingerprint;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::plan::{HandlerError, TopicPartition};
 
+mod os;
 pub mod pipeline;
+pub mod process;
 
 /// What the harness could not do with the application.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +15,12 @@ pub mod pipeline;
 pub enum SubjectError {
     #[error("cannot start member-{member} from {exe}: {source}")]
     Spawn { member: u32, exe: String, source: std::io::Error },
+    #[error("cannot start member-{member} (`{command}`): {reason}")]
+    CannotStart { member: u32, command: String, reason: String },
+    #[error("member-{member} ended by itself before it was ready: {status}; {log}")]
+    EndedEarly { member: u32, status: String, log: String },
+    #[error("the application was not ready within {}: {awaited}; {log}", humantime::format_duration(*.within))]
+    NotReady { within: Duration, awaited: String, log: String },
     #[error("member-{member} is not running: {state}")]
     NotRunning { member: u32, state: String },
     #[error("cannot {what} member-{member} (process {pid}): {source}")]
@@ -38,8 +46,12 @@ pub struct ChaosOrder {
 pub struct MemberState {
     pub index: u32,
     pub pid: Option<u32>,
-    /// Topic partitions it owns, by its own account.
+    /// Topic partitions it owns, by its own account; empty if it gives none.
     pub assigned: Vec<TopicPartition>,
+    /// It has said that it is ready, if it can say so.
+    pub ready: bool,
+    /// How its process ended.
+    pub ended: Option<String>,
 }
 
 /// An application under test.
@@ -58,6 +70,8 @@ pub trait Subject: Send + Sync {
     async fn chaos(&self, order: Option<ChaosOrder>) -> Result<String, SubjectError>;
     /// Members that have a process, in the order of their index.
     fn members(&self) -> Vec<MemberState>;
+    /// Writes what the harness does into every member's log, where a reader looks for it.
+    fn mark(&self, _text: &str) {}
     /// Ends every member, gracefully within `grace`.
     async fn shutdown(&self, grace: Duration);
     /// Ends every member at once. Must be safe to call at any time.

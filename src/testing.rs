@@ -26,6 +26,7 @@ use crate::rng::Rng;
 use crate::runner::{Events, RunContext, RunFolder, ScenarioOutcome, run_one};
 use crate::scenario;
 use crate::subject::pipeline::member;
+use crate::subject::process::keeper;
 use crate::verdict::Verdict;
 
 /// `SEAWORTHY_REQUIRE=containers`: a missing engine is a failure, not a reason to skip.
@@ -37,6 +38,7 @@ pub const SEED_ENV: &str = "SEAWORTHY_SEED";
 /// thing in the `main` of every program that runs scenarios: members are this program, started again.
 pub fn take_over() {
     member::run_if_member();
+    keeper::run_if_keeper();
     if std::env::var_os(REAPER_VARIABLE).is_some() {
         reaper_main();
     }

@@ -2,6 +2,7 @@
 //! only the producer on the proxied path (`producer = "resilient"`) belongs to the system under test.
 
 pub mod final_read;
+mod identity;
 mod ledger;
 mod open_loop;
 mod plain;

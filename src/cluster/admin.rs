@@ -267,6 +267,24 @@ impl Admin {
         offsets(&answer.await?)
     }
 
+    /// See [`Cluster::group`](super::Cluster::group).
+    pub async fn group(&self, group: &str) -> Result<GroupState, ClusterError> {
+        let (watcher, name) = (self.watcher(group)?, group.to_owned());
+        let look = move || {
+            let listed = watcher.fetch_group_list(Some(&name), ASK)?;
+            let Some(found) = listed.groups().iter().find(|found| found.name() == name) else {
+                return Ok(GroupState { state: "unknown".to_owned(), ..GroupState::default() });
+            };
+            let assigned = found.members().iter().filter_map(|member| member.assignment());
+            Ok(GroupState {
+                state: found.state().to_owned(),
+                members: found.members().len(),
+                assigned: assigned.flat_map(|bytes| assigned_in(bytes).unwrap_or_default()).collect(),
+            })
+        };
+        blocking(format!("describe group {group}"), look).await
+    }
+
     /// See [`Cluster::end_offsets`](super::Cluster::end_offsets).
     pub async fn end_offsets(&self, topic: &str) -> Result<BTreeMap<TopicPartition, i64>, ClusterError> {
         let action = || format!("read the end of {topic}");
@@ -388,6 +406,27 @@ impl Admin {
     }
 }
 
+/// A consumer group as its coordinator tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupState {
+    /// Kafka's word: `Stable`, `PreparingRebalance`, `Empty` …; `unknown` before its first member.
+    pub state: String,
+    pub members: usize,
+    /// Topic partitions that the members own together.
+    pub assigned: BTreeSet<TopicPartition>,
+}
+
+/// The topic partitions of a member's assignment (`ConsumerProtocolAssignment`, any version).
+fn assigned_in(bytes: &[u8]) -> Result<Vec<TopicPartition>, WireError> {
+    let mut reader = wire::Reader::new(bytes.to_vec());
+    reader.i16()?; // version
+    let topics = reader.items(|r| {
+        let topic: Arc<str> = r.string()?.into();
+        r.items(|r| Ok(TopicPartition::new(topic.clone(), r.i32()?)))
+    })?;
+    Ok(topics.into_iter().flatten().collect())
+}
+
 /// Which partition of `__consumer_offsets` keeps a group, by Kafka's own formula.
 pub fn offsets_partition(group: &str, partitions: i32) -> i32 {
     let hash = group.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
@@ -439,6 +478,15 @@ fn offsets(list: &TopicPartitionList) -> Result<BTreeMap<TopicPartition, i64>, C
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_assignment_is_read_in_kafka_s_own_bytes() {
+        let bytes =
+            b"\x00\x01\x00\x00\x00\x01\x00\x06orders\x00\x00\x00\x02\x00\x00\x00\x01\x00\x00\x00\x04\xff\xff\xff\xff";
+        let expected = [TopicPartition::new("orders", 1), TopicPartition::new("orders", 4)];
+        assert_eq!(assigned_in(bytes).unwrap(), expected);
+        assert!(assigned_in(&bytes[..12]).is_err());
+    }
 
     /// Values of Java's `Math.abs(s.hashCode()) % 50` with Kafka's `Utils.abs`.
     #[test]

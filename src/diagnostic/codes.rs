@@ -256,6 +256,24 @@ UNSUPPORTED_BY_BACKEND = "unsupported-by-backend":
 the most; the embedded backend has no replication and no processes to kill; an external cluster's brokers are not ours to
 kill. Choose another with --backend, and name it in `requires` so that others do not try.";
 
+/// The kind of subject lacks an ability.
+UNSUPPORTED_BY_SUBJECT = "unsupported-by-subject":
+"The application under test cannot be asked for this. A process of one's own is harmed and judged from outside: its
+members can be crashed, stopped, frozen and added, its network cut, its records poisoned. Only the built-in pipeline has a
+chaos engine in its handler, and tells the states of its circuit breaker.";
+
+/// A name in braces that nothing stands for.
+UNKNOWN_PLACEHOLDER = "unknown-placeholder":
+"In `command` and `env` of a subject, a name in braces is replaced: {bootstrap} (addresses of the brokers, through the
+proxies), {input}, {output}, {dead-letter} (topics), {group} (consumer group), {member} (its number, from 0) and {seed}.
+This name is none of them. Braces around anything but small letters and hyphens are left as they are.";
+
+/// Not a place where an identity can be.
+BAD_IDENTITY = "bad-identity":
+"How a record is recognised in what the application writes: \"header\" (the header seaworthy-id is passed on), \"value\"
+(the value is passed on as it was), or { json = \"/order/id\" }, a JSON pointer (RFC 6901) into the value: a slash before
+each name, as in /order/id, and numbers for places in lists.";
+
 /// The file names other backends.
 BACKEND_NOT_REQUIRED = "backend-not-required":
 "`requires` lists the backends that may run the scenario, and the chosen one is not among them.";

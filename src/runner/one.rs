@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::watch::{self, Gauges};
-use super::{READY_LIMIT, RunContext, RunError, RunEvent, RunFolder, STOP_GRACE, environment, fingerprint, folder};
+use super::{RunContext, RunError, RunEvent, RunFolder, STOP_GRACE, environment, fingerprint, folder};
 use crate::clock::{Clock, Nanos};
 use crate::cluster::pool::Origin;
 use crate::cluster::{BackendInfo, Cluster, View};
@@ -16,14 +16,14 @@ use crate::fault::Field;
 use crate::history::{Header, Op, Promises, Recorder, Topics, read_history};
 use crate::judge::judge;
 use crate::nemesis;
-use crate::plan::{Plan, ProducerKind, StepAction, Timeline, TopicPartition};
+use crate::plan::{HeaderConvention, Identity, Plan, ProducerKind, StepAction, Timeline, TopicPartition};
 use crate::report::{self, ScenarioContext, ScenarioRef, ScenarioResult};
 use crate::resilience::producer::ResilientProducer;
 use crate::resilience::settings::{Profile, Settings};
 use crate::rng;
 use crate::subject::Subject;
-use crate::subject::pipeline::{MemberConfig, PipelineSubject, dead_letter_headers};
-use crate::workload::final_read::FinalRead;
+use crate::subject::pipeline::dead_letter_headers;
+use crate::workload::final_read::{FinalRead, no_headers_promised};
 use crate::workload::{Load, LoadSpec, PlainProducer, SentLedger, Sink};
 
 /// A finished repeat: its result, which is on disk too.
@@ -59,7 +59,7 @@ pub async fn run_one(
         expected: plan.workload.warm_up + plan.workload.baseline + Timeline::of(&plan).load_stops,
     });
     let gauges = Arc::new(Gauges::new());
-    let stage = Stage { context, plan, seed, group, folder, recorder, gauges, topics: header.topics.clone() };
+    let stage = Stage { context, path, plan, seed, group, folder, recorder, gauges, topics: header.topics.clone() };
     let played = stage.play().await;
     stage.recorder.close()?;
     let backend = played?;
@@ -98,21 +98,27 @@ fn header(plan: &Plan, seed: u64, group: &str, clock: Clock) -> Header {
             output: plan.topic.output(),
             dead_letter: plan.topic.dead_letter(),
         },
-        promises: Promises { idempotent, ordered: idempotent, exactly_once: false },
+        promises: match &plan.subject.foreign {
+            // What somebody else's application promises, its scenario says.
+            Some(foreign) => Promises { idempotent, ordered: foreign.ordered, exactly_once: foreign.exactly_once },
+            None => Promises { idempotent, ordered: idempotent, exactly_once: false },
+        },
         plan: Some(Box::new(plan.clone())),
     }
 }
 
 /// Everything that one repeat's phases share.
-struct Stage<'a> {
-    context: &'a RunContext,
-    plan: Arc<Plan>,
-    seed: u64,
-    group: String,
-    folder: PathBuf,
-    recorder: Recorder,
-    gauges: Arc<Gauges>,
-    topics: Topics,
+pub(super) struct Stage<'a> {
+    pub context: &'a RunContext,
+    /// The scenario's file.
+    pub path: &'a Path,
+    pub plan: Arc<Plan>,
+    pub seed: u64,
+    pub group: String,
+    pub folder: PathBuf,
+    pub recorder: Recorder,
+    pub gauges: Arc<Gauges>,
+    pub topics: Topics,
 }
 
 impl Stage<'_> {
@@ -153,12 +159,7 @@ impl Stage<'_> {
         or_cancelled(cancel, reset).await??;
         let settings = settings(plan)?;
         let sent = Arc::new(SentLedger::default());
-        let subject = Arc::new(PipelineSubject::new(
-            self.context.exe.clone(),
-            self.member_config(cluster),
-            self.folder.join("logs"),
-            self.recorder.clone(),
-        ));
+        let subject = self.subject(cluster);
         let sink = self.sink(cluster, &settings, &sent)?;
         for member in 0..plan.subject.members {
             subject.start(member).await?;
@@ -191,7 +192,7 @@ impl Stage<'_> {
     async fn under_load(
         &self,
         cluster: &Arc<dyn Cluster>,
-        subject: &Arc<PipelineSubject>,
+        subject: &Arc<dyn Subject>,
         sink: Sink,
         sent: &Arc<SentLedger>,
     ) -> Result<(), RunError> {
@@ -201,7 +202,7 @@ impl Stage<'_> {
             .map_err(|e| RunError::Internal(format!("cannot start the load's thread: {e}")))?;
         let load = Arc::new(load);
         or_cancelled(cancel, tokio::time::sleep(plan.workload.warm_up)).await?;
-        or_cancelled(cancel, self.ready(&**subject)).await?;
+        or_cancelled(cancel, self.ready(&**subject, &**cluster)).await??;
         self.phase("baseline", Some(plan.workload.baseline));
         or_cancelled(cancel, tokio::time::sleep(plan.workload.baseline)).await?;
 
@@ -252,30 +253,20 @@ impl Stage<'_> {
         let (bootstrap, topics) = (cluster.bootstrap(View::Direct), self.topics.clone());
         let (partitions, limit) = (plan.topic.partitions, plan.observation.final_read);
         let (recorder, sent) = (self.recorder.clone(), sent.clone());
+        let foreign = plan.subject.foreign.as_ref();
+        let identity = foreign.map_or(Identity::Header, |foreign| foreign.identity.clone());
+        let dead_letter_headers = match foreign.map(|foreign| foreign.dead_letter_headers) {
+            Some(HeaderConvention::None) => no_headers_promised,
+            Some(HeaderConvention::Seaworthy) | None => dead_letter_headers,
+        };
         let read = tokio::task::spawn_blocking(move || {
-            let read = FinalRead { bootstrap: &bootstrap, topics: &topics, partitions, limit, dead_letter_headers };
+            let identity = &identity;
+            let (bootstrap, topics) = (&bootstrap, &topics);
+            let read = FinalRead { bootstrap, topics, partitions, limit, dead_letter_headers, identity };
             read.run(&recorder, &sent)
         });
         read.await.map_err(|e| RunError::Internal(format!("the final read: {e}")))??;
         Ok(())
-    }
-
-    /// Waits until every input topic partition has an owner and the subject has caught up to a second of load, at most
-    /// [`READY_LIMIT`]. A subject that never gets there is a finding of the baseline's checker.
-    async fn ready(&self, subject: &dyn Subject) {
-        let deadline = self.recorder.clock().now() + READY_LIMIT.as_nanos() as Nanos;
-        while self.recorder.clock().now() < deadline {
-            let members = subject.members();
-            let owned: usize = members.iter().map(|m| m.assigned.len()).sum();
-            let idle = members.iter().filter(|m| m.assigned.is_empty()).count();
-            let enough = self.plan.topic.partitions as usize;
-            let caught_up = self.gauges.backlog().is_some_and(|n| n <= u64::from(self.plan.workload.rate));
-            if owned == enough && (idle == 0 || members.len() > enough) && caught_up {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        self.signal("subject-not-ready", serde_json::json!({ "after_s": READY_LIMIT.as_secs() }));
     }
 
     /// Waits until the group has committed to the end of every input topic partition, or the plan's limit.
@@ -341,30 +332,13 @@ impl Stage<'_> {
         }
     }
 
-    fn member_config(&self, cluster: &Arc<dyn Cluster>) -> MemberConfig {
-        MemberConfig {
-            clock_origin: self.recorder.clock().origin(),
-            member: 0,
-            bootstrap: cluster.bootstrap(View::Subject),
-            input: self.topics.input.clone(),
-            output: self.topics.output.clone(),
-            dead_letter: self.topics.dead_letter.clone(),
-            group: self.group.clone(),
-            seed: self.seed,
-            profile: self.plan.subject.profile.clone(),
-            settings: self.plan.subject.settings.clone(),
-            client: self.plan.subject.client.clone(),
-            defect: self.plan.subject.defect,
-        }
-    }
-
     fn phase(&self, name: &'static str, lasts: Option<Duration>) {
         self.recorder.phase(name);
         self.gauges.phase(name);
         self.context.events.emit(RunEvent::Phase { name: self.plan.name.clone(), phase: name, lasts });
     }
 
-    fn signal(&self, name: &str, value: serde_json::Value) {
+    pub(super) fn signal(&self, name: &str, value: serde_json::Value) {
         self.recorder.record(None, Op::Signal { name: name.to_owned(), value });
     }
 }

@@ -10,12 +10,13 @@ use super::document::{Document, Node, Value};
 use super::reader::{Field, Fields, Sink};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::plan::{
-    BackendKind, BudgetPlan, ClusterPlan, Defect, ExpectPlan, Isolation, Limit, ObservationPlan, Plan, ProducerKind,
-    Since, SubjectKind, SubjectPlan, TopicPlan, WorkloadPlan,
+    BackendKind, BudgetPlan, ClusterPlan, ExpectPlan, Isolation, Limit, ObservationPlan, Plan, ProducerKind, Since,
+    TopicPlan, WorkloadPlan,
 };
 
 mod fault;
 mod protocol;
+mod subject;
 
 const ROOT: &[&str] = &[
     "name",
@@ -32,15 +33,13 @@ const ROOT: &[&str] = &[
     "observation",
 ];
 
+pub(super) use subject::FOREIGN_KEYS;
+
 /// Profiles of the resilience components' settings.
 pub const PROFILES: [&str; 4] = ["development", "staging", "production", "default"];
 
 /// States of a circuit breaker, as `[expect] breaker` names them.
 pub const BREAKER_STATES: [&str; 5] = ["closed", "open", "half-open", "forced-open", "disabled"];
-
-/// Keys of `[subject]` that only applications of one's own have.
-pub(super) const FOREIGN_KEYS: [&str; 7] =
-    ["command", "env", "identity", "dead-letter-headers", "ready", "stop-grace", "image"];
 
 /// A plan as read, and for each of its faults its number in the file: one that could not be read is left out.
 pub(super) struct Draft {
@@ -62,7 +61,7 @@ pub(super) fn read(document: &Document, sink: &Sink) -> Draft {
         tags: texts(&root, "tags"),
         requires: requires(&root),
         workload: workload(&root),
-        subject: subject(&root),
+        subject: subject::read(&root),
         observation: observation(&root, &budget),
         expect: expect(&root),
         cluster,
@@ -128,31 +127,6 @@ fn workload(root: &Fields) -> WorkloadPlan {
         producer: table.get("producer").and_then(|f| f.word(&PRODUCERS)).unwrap_or(ProducerKind::Resilient),
         warm_up: table.get("warm-up").and_then(|f| f.duration()).unwrap_or(Duration::from_secs(3)),
         baseline: table.get("baseline").and_then(|f| f.some_duration()).unwrap_or(Duration::from_secs(10)),
-    }
-}
-
-fn subject(root: &Fields) -> SubjectPlan {
-    let own = ["kind", "members", "profile", "settings", "client", "defect"];
-    let table = root.table("subject", &[&own[..], &FOREIGN_KEYS[..]].concat());
-    const KINDS: [(&str, SubjectKind); 4] = [
-        ("pipeline", SubjectKind::Pipeline),
-        ("process", SubjectKind::Process),
-        ("container", SubjectKind::Container),
-        ("custom", SubjectKind::Custom),
-    ];
-    const DEFECTS: [(&str, Defect); 3] = [
-        ("commit-before-processing", Defect::CommitBeforeProcessing),
-        ("drop-on-exhaustion", Defect::DropOnExhaustion),
-        ("unawaited-dead-letter", Defect::UnawaitedDeadLetter),
-    ];
-    let profiles = PROFILES.map(|name| (name, name));
-    SubjectPlan {
-        kind: table.get("kind").and_then(|f| f.word(&KINDS)).unwrap_or(SubjectKind::Pipeline),
-        members: table.get("members").and_then(|f| f.count(1_000)).unwrap_or(2),
-        profile: table.get("profile").and_then(|f| f.word(&profiles)).unwrap_or("production").to_owned(),
-        settings: properties(&table, "settings"),
-        client: properties(&table, "client"),
-        defect: table.get("defect").and_then(|f| f.word(&DEFECTS)),
     }
 }
 

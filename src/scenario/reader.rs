@@ -157,6 +157,15 @@ impl<'a> Field<'a> {
         }
     }
 
+    pub fn flag(&self) -> Option<bool> {
+        match (&self.node.value, self.node.raw.as_deref()) {
+            (Value::Bool(value), _) => Some(*value),
+            (_, Some("true")) => Some(true),
+            (_, Some("false")) => Some(false),
+            _ => self.wrong_type("true or false", None),
+        }
+    }
+
     pub fn flag_or_number_or_text(&self) -> Option<String> {
         match &self.node.value {
             Value::Text(text) => Some(text.clone()),

@@ -4,14 +4,15 @@
 //! Here: names, cluster, topic, workload, subject. Faults and budgets have files of their own.
 
 use super::document::Document;
-use super::raw::{Draft, FOREIGN_KEYS};
+use super::raw::Draft;
 use super::reader::Sink;
 use super::values;
 use crate::diagnostic::{Diagnostic, Source, codes, nearest};
-use crate::plan::{FaultPlan, Plan, SubjectKind};
+use crate::plan::{FaultPlan, Plan};
 
 mod budget;
 mod fault;
+mod subject;
 
 /// Properties by which traffic finds its way through the proxies.
 const RESERVED_BROKER: [&str; 13] = [
@@ -41,7 +42,7 @@ pub(super) fn validate(draft: &Draft, document: &Document, source: &Source, sink
     rules.cluster();
     rules.topic();
     rules.workload();
-    rules.subject();
+    subject::check(&rules);
     rules.properties();
     fault::check(&rules);
     budget::check(&rules);
@@ -198,44 +199,6 @@ impl Rules<'_> {
                 )
                 .label("expected a baseline of at least two windows")
                 .help("ten seconds are a good baseline"),
-            );
-        }
-    }
-
-    fn subject(&self) {
-        let subject = &self.plan.subject;
-        if !self.trusts(&["subject.kind"]) {
-            return;
-        }
-        if matches!(subject.kind, SubjectKind::Process | SubjectKind::Container) {
-            self.report(
-                "subject.kind",
-                Diagnostic::error(codes::NOT_YET_SUPPORTED, "applications of one's own cannot be run yet")
-                    .label("expected \"pipeline\" or \"custom\"")
-                    .help("\"custom\" is a subject given in Rust"),
-            );
-            return;
-        }
-        for key in FOREIGN_KEYS {
-            let path = format!("subject.{key}");
-            if self.given(&path) && self.trusts(&[&path]) {
-                self.no_effect(&path, format!("`{key}` belongs to subjects of kind process and container"));
-            }
-        }
-        if subject.kind == SubjectKind::Custom && subject.defect.is_some() {
-            self.no_effect("subject.defect", "only the built-in pipeline has defects on request".into());
-        }
-        let (members, partitions) = (subject.members, self.plan.topic.partitions);
-        let known = self.trusts(&["subject.members", "topic.partitions"]);
-        if known && i64::from(members) > i64::from(partitions) {
-            let path = if self.given("subject.members") { "subject.members" } else { "topic.partitions" };
-            self.report(
-                path,
-                Diagnostic::warning(
-                    codes::IDLE_MEMBERS,
-                    format!("{members} members share {partitions} topic partitions: some have no work"),
-                )
-                .label("expected no more members than topic partitions"),
             );
         }
     }

@@ -7,15 +7,15 @@ use std::time::Duration;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::IDENTITY_HEADER;
+use super::identity;
 use super::ledger::SentLedger;
 use super::record::RecordBody;
 use crate::clock::Clock;
 use crate::history::{Op, Origin, Outcome, Recorder, Topics};
-use crate::plan::TopicPartition;
+use crate::plan::{Identity, TopicPartition};
 
 /// Why the final read could not even begin.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,11 @@ pub enum FinalReadError {
 /// Reads a dead letter's headers in the subject's convention: its origin, and whether every promised header is there.
 pub type DeadLetterHeaders = fn(&BorrowedMessage<'_>) -> (Option<Origin>, bool);
 
+/// Of an application that promises no headers: nothing is known, and nothing is missing.
+pub fn no_headers_promised(_: &BorrowedMessage<'_>) -> (Option<Origin>, bool) {
+    (None, true)
+}
+
 /// What to read, and how.
 pub struct FinalRead<'a> {
     /// Addresses of the direct path.
@@ -41,6 +46,8 @@ pub struct FinalRead<'a> {
     /// For the whole read.
     pub limit: Duration,
     pub dead_letter_headers: DeadLetterHeaders,
+    /// Of output and dead-letter records; the input topic's are the workload's own.
+    pub identity: &'a Identity,
 }
 
 /// What was found.
@@ -143,10 +150,11 @@ impl FinalRead<'_> {
             return;
         }
         span.next = span.next.max(offset + 1);
-        let id = identity(message);
+        let ours = *tp.topic == *self.topics.input;
+        let id = identity::of(message, if ours { &Identity::Header } else { self.identity });
         let appended = message.timestamp().to_millis().and_then(|millis| recorder.clock().from_unix_millis(millis));
         let r#type = Outcome::Ok;
-        let op = if *tp.topic == *self.topics.input {
+        let op = if ours {
             found.log += 1;
             let body = message.payload().map(RecordBody::decode);
             let intact = matches!(&body, Some(Ok(body)) if body.id.to_string() == id);
@@ -171,13 +179,4 @@ struct Span {
     from: i64,
     next: i64,
     end: i64,
-}
-
-/// The identity header's text, or a name that says where the stranger stands.
-fn identity(message: &BorrowedMessage<'_>) -> String {
-    let header = message.headers().and_then(|headers| headers.iter().find(|h| h.key == IDENTITY_HEADER));
-    match header.and_then(|h| h.value).map(String::from_utf8_lossy) {
-        Some(id) => id.into_owned(),
-        None => format!("without identity at {}/{}@{}", message.topic(), message.partition(), message.offset()),
-    }
 }

@@ -111,7 +111,7 @@ impl Subject for Frozen {
         Ok(String::new())
     }
     fn members(&self) -> Vec<MemberState> {
-        vec![MemberState { index: 7, pid: Some(1), assigned: Vec::new() }]
+        vec![MemberState { index: 7, pid: Some(1), assigned: Vec::new(), ready: true, ended: None }]
     }
     async fn shutdown(&self, _: Duration) {}
     fn kill_all(&self) {}

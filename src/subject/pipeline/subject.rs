@@ -13,10 +13,8 @@ use tokio::sync::{mpsc, watch};
 use super::member::{MEMBER_ENV, MemberConfig};
 use crate::history::{Event, Op, Recorder};
 use crate::plan::TopicPartition;
+use crate::subject::os::{PROCESS_LIMIT, wait_for_state};
 use crate::subject::{ChaosOrder, MemberState, Subject, SubjectError};
-
-/// How long a signal's effect on a process is waited for.
-const PROCESS_LIMIT: Duration = Duration::from_secs(5);
 
 /// The members' processes. Dropping it kills those that are left.
 pub struct PipelineSubject {
@@ -218,6 +216,8 @@ impl Subject for PipelineSubject {
             .map(|(index, member)| MemberState {
                 index: *index,
                 pid: member.exit.borrow().is_none().then_some(member.pid),
+                ready: true,
+                ended: member.exit.borrow().clone(),
                 assigned: member.state.lock().unwrap_or_else(|e| e.into_inner()).assigned.iter().cloned().collect(),
             })
             .collect()
@@ -266,26 +266,4 @@ fn observe(op: &Op, live: &Mutex<Live>, confirm: &watch::Sender<u64>) {
         Op::Signal { name, .. } if name == "chaos" => confirm.send_modify(|n| *n += 1),
         _ => {}
     }
-}
-
-/// Waits until the process is (or is no longer) stopped, by the kernel's account.
-async fn wait_for_state(member: u32, pid: u32, what: &'static str, stopped: bool) -> Result<(), SubjectError> {
-    let path = format!("/proc/{pid}/stat");
-    let mut last = String::new();
-    let poll = async {
-        loop {
-            // `pid (name) state …`: the name may hold spaces and parentheses.
-            let Ok(stat) = std::fs::read_to_string(&path) else {
-                // No such account on this system (or the process is gone): the signal's own success has to do.
-                return;
-            };
-            last = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next()).unwrap_or("").to_owned();
-            if (last == "T") == stopped {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let waited = tokio::time::timeout(PROCESS_LIMIT, poll).await;
-    waited.map_err(|_| SubjectError::Timeout { member, what, limit: PROCESS_LIMIT, last: format!("state {last}") })
 }

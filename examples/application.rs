@@ -1,0 +1,105 @@
+//! A plain consumer as teams write it, on rdkafka alone: reads the input topic as a member of its group, writes each record to
+//! the output topic, what it cannot process to the dead-letter topic, and commits only what is acknowledged. Seaworthy
+//! runs it as a process and judges it from outside; nothing in it knows Seaworthy but the names of the variables.
+//!
+//! `--ignore-sigterm` and `--early-commit` are bugs on purpose.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::message::OwnedMessage;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+
+/// Records between two commits, and the longest between them.
+const BATCH: usize = 100;
+const WAIT: Duration = Duration::from_millis(100);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let variable = |name: &str| std::env::var(name).map_err(|_| format!("{name} is not set"));
+    let has = |flag: &str| std::env::args().any(|argument| argument == flag);
+    let mut client = ClientConfig::new();
+    client
+        .set("bootstrap.servers", variable("SEAWORTHY_BOOTSTRAP_SERVERS")?)
+        .set("reconnect.backoff.max.ms", "500")
+        .set("socket.timeout.ms", "10000");
+    let consumer: StreamConsumer = client
+        .clone()
+        .set("group.id", variable("SEAWORTHY_GROUP_ID")?)
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "1500")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .create()?;
+    let producer: FutureProducer = client.clone().set("enable.idempotence", "true").create()?;
+    consumer.subscribe(&[&variable("SEAWORTHY_INPUT_TOPIC")?])?;
+    let (output, dead) = (variable("SEAWORTHY_OUTPUT_TOPIC")?, variable("SEAWORTHY_DLQ_TOPIC")?);
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    println!("ready");
+    loop {
+        let batch = tokio::select! {
+            batch = next(&consumer) => batch,
+            _ = terminate.recv() => {
+                if has("--ignore-sigterm") {
+                    println!("SIGTERM: never heard of it");
+                    continue;
+                }
+                return Ok(());
+            }
+        };
+        if has("--early-commit") {
+            commit(&consumer, &batch);
+        }
+        let sends = batch.iter().map(|message| async {
+            let poison = message.payload().is_some_and(|value| value.starts_with(b"poison"));
+            let mut record = FutureRecord::to(if poison { &dead } else { &output })
+                .partition(message.partition())
+                .payload(message.payload().unwrap_or_default())
+                .key(message.key().unwrap_or_default());
+            record.headers = message.headers().cloned();
+            // For as long as it takes: giving up would be losing the record.
+            producer.send(record, Duration::MAX).await.map_err(|(error, _)| error)
+        });
+        for sent in futures::future::join_all(sends).await {
+            sent?;
+        }
+        if !has("--early-commit") {
+            commit(&consumer, &batch);
+        }
+    }
+}
+
+/// Up to [`BATCH`] records, those that come within [`WAIT`] of the first. Cancelled, it loses only what was not committed.
+async fn next(consumer: &StreamConsumer) -> Vec<OwnedMessage> {
+    let mut batch = Vec::new();
+    let mut until = None::<Instant>;
+    while batch.len() < BATCH {
+        let wait = until.map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+        match tokio::time::timeout(wait, consumer.recv()).await {
+            Ok(Ok(message)) => batch.push(message.detach()),
+            Ok(Err(error)) => eprintln!("{error}"),
+            Err(_) => break,
+        }
+        until.get_or_insert_with(|| Instant::now() + WAIT);
+    }
+    batch
+}
+
+fn commit(consumer: &StreamConsumer, batch: &[OwnedMessage]) {
+    let mut next = BTreeMap::new();
+    for message in batch {
+        next.insert((message.topic(), message.partition()), message.offset() + 1);
+    }
+    let mut offsets = TopicPartitionList::new();
+    for ((topic, partition), offset) in next {
+        if let Err(error) = offsets.add_partition_offset(topic, partition, Offset::Offset(offset)) {
+            eprintln!("{error}");
+        }
+    }
+    // A refused commit (a rebalance) means that somebody will process these again: at least once.
+    if let Err(error) = consumer.commit(&offsets, CommitMode::Sync) {
+        eprintln!("commit: {error}");
+    }
+}

@@ -1,0 +1,142 @@
+//! An application of one's own, in whatever language: how it is started, recognised as ready and ended, and how its
+//! records are told apart.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::text;
+
+/// `[subject]` of kind process: what the built-in pipeline does not need.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ForeignPlan {
+    /// Program and arguments, with [placeholders](PLACEHOLDERS). Run in the scenario file's folder.
+    pub command: Vec<String>,
+    /// Variables besides the `SEAWORTHY_…` ones, with placeholders.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Where a record's identity stands in what the application writes.
+    #[serde(default)]
+    pub identity: Identity,
+    /// What a complete dead letter has.
+    #[serde(default)]
+    pub dead_letter_headers: HeaderConvention,
+    /// When load may count.
+    pub ready: Ready,
+    /// How long after SIGTERM it may take to end before it is killed.
+    #[serde(with = "text::duration")]
+    pub stop_grace: Duration,
+    /// Effects of one key come in the order of their sends: `reordered` is fatal.
+    #[serde(default)]
+    pub ordered: bool,
+    /// One record, one effect: `duplicate-effect` is fatal.
+    #[serde(default)]
+    pub exactly_once: bool,
+}
+
+/// Names that may stand in braces in `command` and `env`, and what each becomes.
+pub const PLACEHOLDERS: [(&str, &str); 7] = [
+    ("bootstrap", "SEAWORTHY_BOOTSTRAP_SERVERS"),
+    ("input", "SEAWORTHY_INPUT_TOPIC"),
+    ("output", "SEAWORTHY_OUTPUT_TOPIC"),
+    ("dead-letter", "SEAWORTHY_DLQ_TOPIC"),
+    ("group", "SEAWORTHY_GROUP_ID"),
+    ("member", "SEAWORTHY_MEMBER"),
+    ("seed", "SEAWORTHY_SEED"),
+];
+
+/// Where a record's identity is found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Identity {
+    /// In the header `seaworthy-id`.
+    #[default]
+    Header,
+    /// The value is passed on as it was.
+    Value,
+    /// At this JSON pointer (RFC 6901) of the value.
+    Json(String),
+}
+
+/// Headers by which a dead letter tells where it came from and why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeaderConvention {
+    /// Nothing is promised, so nothing can be incomplete.
+    #[default]
+    None,
+    /// The ones that this library writes.
+    Seaworthy,
+}
+
+/// What tells that the application does its work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ready {
+    /// The consumer group is stable and owns every input topic partition, within this time.
+    GroupStable(#[serde(with = "text::duration")] Duration),
+    /// Every member has written this text to its output.
+    Line {
+        text: String,
+        #[serde(with = "text::duration")]
+        within: Duration,
+    },
+}
+
+impl Ready {
+    /// The longest that it may take.
+    pub fn within(&self) -> Duration {
+        match self {
+            Self::GroupStable(within) | Self::Line { within, .. } => *within,
+        }
+    }
+}
+
+/// Placeholders of a text, in order: what stands in braces and is written in small letters and hyphens. Other braces
+/// (JSON, shell) are text.
+pub fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    text.split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}'))
+        .map(|(name, _)| name)
+        .filter(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'))
+}
+
+/// The text with its placeholders replaced; unknown ones stay.
+pub fn fill(text: &str, value: impl Fn(&str) -> Option<String>) -> String {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        match after.split_once('}').and_then(|(name, tail)| Some((value(name)?, tail))) {
+            Some((value, tail)) => {
+                filled.push_str(&value);
+                rest = tail;
+            }
+            None => {
+                filled.push('{');
+                rest = after;
+            }
+        }
+    }
+    filled + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_names_in_braces_and_json_is_not() {
+        let found: Vec<_> = placeholders(r#"{input} --x={out-put} {"a":{}} {A} ${HOME} {"#).collect();
+        assert_eq!(found, ["input", "out-put"]);
+    }
+
+    #[test]
+    fn known_placeholders_are_replaced_and_all_else_stays() {
+        let value = |name: &str| (name == "input").then(|| "orders".to_owned());
+        assert_eq!(fill(r#"{input}/{"a":"{input}"} {other} {"#, value), r#"orders/{"a":"orders"} {other} {"#);
+    }
+}

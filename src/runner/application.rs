@@ -1,0 +1,148 @@
+//! The application under test, as the plan wants it: which kind, with what surroundings, and when it is ready.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::one::Stage;
+use super::{READY_LIMIT, RunError};
+use crate::clock::Nanos;
+use crate::cluster::{Cluster, View};
+use crate::plan::{ForeignPlan, Ready};
+use crate::subject::pipeline::{MemberConfig, PipelineSubject};
+use crate::subject::process::{ProcessSubject, Surroundings, log_tail};
+use crate::subject::{Subject, SubjectError};
+
+/// How often its state is looked at while it is awaited.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Stage<'_> {
+    /// The plan's subject, not yet started.
+    pub(super) fn subject(&self, cluster: &Arc<dyn Cluster>) -> Arc<dyn Subject> {
+        let (exe, logs, recorder) = (self.context.exe.clone(), self.folder.join("logs"), self.recorder.clone());
+        match &self.plan.subject.foreign {
+            None => Arc::new(PipelineSubject::new(exe, self.member_config(cluster), logs, recorder)),
+            Some(plan) => {
+                let surroundings = Surroundings {
+                    bootstrap: cluster.bootstrap(View::Subject),
+                    input: self.topics.input.clone(),
+                    output: self.topics.output.clone(),
+                    dead_letter: self.topics.dead_letter.clone(),
+                    group: self.group.clone(),
+                    seed: self.seed,
+                };
+                let folder = home_of(self.path);
+                Arc::new(ProcessSubject::new(exe, plan.clone(), surroundings, folder, logs, recorder))
+            }
+        }
+    }
+
+    /// Waits until the subject does its work. The pipeline has its limit, and one that never gets there is a finding of the
+    /// baseline's checker; somebody else's application has the plan's, and is an error with the end of its log: more often
+    /// than not it was started wrongly.
+    pub(super) async fn ready(&self, subject: &dyn Subject, cluster: &dyn Cluster) -> Result<(), RunError> {
+        match &self.plan.subject.foreign {
+            None => {
+                self.pipeline_ready(subject).await;
+                Ok(())
+            }
+            Some(plan) => self.foreign_ready(plan, subject, cluster).await,
+        }
+    }
+
+    /// Waits until every input topic partition has an owner and the subject has caught up to a second of load.
+    async fn pipeline_ready(&self, subject: &dyn Subject) {
+        let deadline = self.recorder.clock().now() + READY_LIMIT.as_nanos() as Nanos;
+        while self.recorder.clock().now() < deadline {
+            let members = subject.members();
+            let owned: usize = members.iter().map(|m| m.assigned.len()).sum();
+            let idle = members.iter().filter(|m| m.assigned.is_empty()).count();
+            let enough = self.plan.topic.partitions as usize;
+            if owned == enough && (idle == 0 || members.len() > enough) && self.caught_up() {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        self.signal("subject-not-ready", serde_json::json!({ "after_s": READY_LIMIT.as_secs() }));
+    }
+
+    async fn foreign_ready(
+        &self,
+        plan: &ForeignPlan,
+        subject: &dyn Subject,
+        cluster: &dyn Cluster,
+    ) -> Result<(), RunError> {
+        let within = plan.ready.within();
+        let deadline = self.recorder.clock().now() + within.as_nanos() as Nanos;
+        loop {
+            let members = subject.members();
+            if let Some((member, status)) = members.iter().find_map(|m| Some((m.index, m.ended.clone()?))) {
+                let log = log_tail(&self.log_of(member));
+                return Err(SubjectError::EndedEarly { member, status, log }.into());
+            }
+            let missing = match &plan.ready {
+                Ready::Line { text, .. } => {
+                    let silent = members.iter().filter(|member| !member.ready).count();
+                    (silent > 0).then(|| format!("{silent} members have not written a line with `{text}`"))
+                }
+                Ready::GroupStable(_) => self.group_unstable(cluster).await,
+            };
+            let missing = missing.or_else(|| {
+                let text = "it lags by more than a second of load, or nothing of its output was seen";
+                (!self.caught_up()).then(|| text.to_owned())
+            });
+            let Some(awaited) = missing else { return Ok(()) };
+            if self.recorder.clock().now() >= deadline {
+                let log = log_tail(&self.log_of(members.first().map_or(0, |member| member.index)));
+                return Err(SubjectError::NotReady { within, awaited, log }.into());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// What the group lacks to be stable; `None`: nothing.
+    async fn group_unstable(&self, cluster: &dyn Cluster) -> Option<String> {
+        let group = match cluster.group(&self.group).await {
+            Ok(group) => group,
+            Err(error) => return Some(error.to_string()),
+        };
+        if group.state != "Stable" {
+            return Some(format!("group {} is {} with {} members", self.group, group.state, group.members));
+        }
+        let owned = group.assigned.iter().filter(|tp| *tp.topic == *self.topics.input).count();
+        let all = self.plan.topic.partitions as usize;
+        (owned < all)
+            .then(|| format!("group {} owns {owned} of {all} topic partitions of {}", self.group, self.topics.input))
+    }
+
+    fn caught_up(&self) -> bool {
+        self.gauges.backlog().is_some_and(|n| n <= u64::from(self.plan.workload.rate))
+    }
+
+    fn log_of(&self, member: u32) -> PathBuf {
+        self.folder.join("logs").join(format!("member-{member}.log"))
+    }
+
+    fn member_config(&self, cluster: &Arc<dyn Cluster>) -> MemberConfig {
+        MemberConfig {
+            clock_origin: self.recorder.clock().origin(),
+            member: 0,
+            bootstrap: cluster.bootstrap(View::Subject),
+            input: self.topics.input.clone(),
+            output: self.topics.output.clone(),
+            dead_letter: self.topics.dead_letter.clone(),
+            group: self.group.clone(),
+            seed: self.seed,
+            profile: self.plan.subject.profile.clone(),
+            settings: self.plan.subject.settings.clone(),
+            client: self.plan.subject.client.clone(),
+            defect: self.plan.subject.defect,
+        }
+    }
+}
+
+/// The folder of a scenario's file.
+fn home_of(file: &Path) -> PathBuf {
+    let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::path::absolute(parent).unwrap_or_else(|_| parent.to_owned())
+}

@@ -1,0 +1,114 @@
+//! `[subject]`: the built-in pipeline, or an application of one's own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{PROFILES, properties, texts};
+use crate::diagnostic::{Diagnostic, codes};
+use crate::plan::{Defect, ForeignPlan, HeaderConvention, Identity, Ready, SubjectKind, SubjectPlan};
+use crate::scenario::document::Value;
+use crate::scenario::reader::{Field, Fields};
+
+/// Keys of `[subject]` that only applications of one's own have.
+pub(in crate::scenario) const FOREIGN_KEYS: [&str; 9] =
+    ["command", "env", "identity", "dead-letter-headers", "ready", "stop-grace", "ordered", "exactly-once", "image"];
+
+pub(super) fn read(root: &Fields) -> SubjectPlan {
+    let own = ["kind", "members", "profile", "settings", "client", "defect"];
+    let table = root.table("subject", &[&own[..], &FOREIGN_KEYS[..]].concat());
+    const KINDS: [(&str, SubjectKind); 4] = [
+        ("pipeline", SubjectKind::Pipeline),
+        ("process", SubjectKind::Process),
+        ("container", SubjectKind::Container),
+        ("custom", SubjectKind::Custom),
+    ];
+    const DEFECTS: [(&str, Defect); 3] = [
+        ("commit-before-processing", Defect::CommitBeforeProcessing),
+        ("drop-on-exhaustion", Defect::DropOnExhaustion),
+        ("unawaited-dead-letter", Defect::UnawaitedDeadLetter),
+    ];
+    let profiles = PROFILES.map(|name| (name, name));
+    let kind = table.get("kind").and_then(|f| f.word(&KINDS)).unwrap_or(SubjectKind::Pipeline);
+    SubjectPlan {
+        kind,
+        members: table.get("members").and_then(|f| f.count(1_000)).unwrap_or(2),
+        profile: table.get("profile").and_then(|f| f.word(&profiles)).unwrap_or("production").to_owned(),
+        settings: properties(&table, "settings"),
+        client: properties(&table, "client"),
+        defect: table.get("defect").and_then(|f| f.word(&DEFECTS)),
+        foreign: (kind == SubjectKind::Process).then(|| foreign(&table)),
+    }
+}
+
+fn foreign(table: &Fields) -> ForeignPlan {
+    const HEADERS: [(&str, HeaderConvention); 2] =
+        [("none", HeaderConvention::None), ("seaworthy", HeaderConvention::Seaworthy)];
+    let command = table.require("command", "command = [\"python3\", \"app.py\"]");
+    if let Some(command) = command.as_ref().filter(|field| field.items().is_empty()) {
+        command.report(Diagnostic::error(codes::ZERO, "`command` names no program").label("expected a program"));
+    }
+    let flag = |key| table.get(key).and_then(|field| field.flag()).unwrap_or(false);
+    ForeignPlan {
+        command: texts(table, "command"),
+        env: env(table),
+        identity: table.get("identity").and_then(|field| identity(&field)).unwrap_or_default(),
+        dead_letter_headers: table.get("dead-letter-headers").and_then(|f| f.word(&HEADERS)).unwrap_or_default(),
+        ready: table
+            .get("ready")
+            .and_then(|field| ready(&field))
+            .unwrap_or(Ready::GroupStable(Duration::from_secs(60))),
+        stop_grace: table.get("stop-grace").and_then(|f| f.some_duration()).unwrap_or(Duration::from_secs(10)),
+        ordered: flag("ordered"),
+        exactly_once: flag("exactly-once"),
+    }
+}
+
+/// Names of variables have no dots: what TOML nests is a mistake of the file.
+fn env(table: &Fields) -> BTreeMap<String, String> {
+    properties(table, "env")
+}
+
+/// `"header"`, `"value"`, or `{ json = "/order/id" }`.
+fn identity(field: &Field) -> Option<Identity> {
+    if !matches!(field.node.value, Value::Table(_)) {
+        return field
+            .word(&[("header", 0), ("value", 1)])
+            .map(|n| if n == 0 { Identity::Header } else { Identity::Value });
+    }
+    let pointer = field.table(&["json"])?.require("json", "json = \"/order/id\"")?;
+    let text = pointer.text()?;
+    if !text.starts_with('/') {
+        let message = format!("`{text}` is no JSON pointer");
+        let diagnostic = Diagnostic::error(codes::BAD_IDENTITY, message)
+            .label("expected a path that begins with a slash")
+            .help(format!("json = \"/{}\"", text.replace('.', "/").trim_start_matches('$').trim_start_matches('/')));
+        pointer.report(diagnostic);
+        return None;
+    }
+    Some(Identity::Json(text))
+}
+
+/// `{ group-stable = "30s" }`, or `{ line = "ready", within = "30s" }`.
+fn ready(field: &Field) -> Option<Ready> {
+    let table = field.table(&["group-stable", "line", "within"])?;
+    match (table.get("group-stable"), table.get("line")) {
+        (Some(_), Some(line)) => {
+            line.report(
+                Diagnostic::error(codes::UNKNOWN_KEY, "`group-stable` and `line` are two answers to one question")
+                    .label("expected one of them"),
+            );
+            None
+        }
+        (None, Some(line)) => {
+            let within = table.get("within").and_then(|f| f.some_duration()).unwrap_or(Duration::from_secs(60));
+            Some(Ready::Line { text: line.text()?, within })
+        }
+        (stable, None) => {
+            let stable = match stable {
+                Some(stable) => stable,
+                None => table.require("group-stable", "group-stable = \"30s\"")?,
+            };
+            stable.some_duration().map(Ready::GroupStable)
+        }
+    }
+}

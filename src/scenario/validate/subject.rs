@@ -1,0 +1,111 @@
+//! Rules about the application under test: what it can be asked for, and what it can be told.
+
+use super::Rules;
+use crate::diagnostic::{Diagnostic, codes, nearest};
+use crate::plan::{FaultKind, ForeignPlan, PLACEHOLDERS, SubjectKind, placeholders};
+use crate::scenario::raw::FOREIGN_KEYS;
+
+pub(super) fn check(rules: &Rules) {
+    let subject = &rules.plan.subject;
+    if !rules.trusts(&["subject.kind"]) {
+        return;
+    }
+    match subject.kind {
+        SubjectKind::Container => {
+            rules.report(
+                "subject.kind",
+                Diagnostic::error(codes::NOT_YET_SUPPORTED, "applications in containers cannot be run yet")
+                    .label("expected \"pipeline\", \"process\" or \"custom\"")
+                    .help("`docker run --rm --network host …` is a process: kind = \"process\" runs it"),
+            );
+            return;
+        }
+        SubjectKind::Process => process(rules),
+        SubjectKind::Pipeline | SubjectKind::Custom => own(rules),
+    }
+    if subject.kind != SubjectKind::Pipeline && subject.defect.is_some() {
+        rules.no_effect("subject.defect", "only the built-in pipeline has defects on request".into());
+    }
+    idle_members(rules);
+}
+
+fn own(rules: &Rules) {
+    for key in FOREIGN_KEYS {
+        let path = format!("subject.{key}");
+        if rules.given(&path) && rules.trusts(&[&path]) {
+            rules.no_effect(&path, format!("`{key}` belongs to subjects of kind process"));
+        }
+    }
+}
+
+fn process(rules: &Rules) {
+    for key in ["profile", "settings"] {
+        let path = format!("subject.{key}");
+        if rules.given(&path) && rules.trusts(&[&path]) {
+            rules.no_effect(&path, "they are settings of the built-in pipeline".into());
+        }
+    }
+    if rules.given("subject.image") {
+        rules.no_effect("subject.image", "`image` belongs to subjects of kind container".into());
+    }
+    if let Some(foreign) = &rules.plan.subject.foreign {
+        unknown_placeholders(rules, foreign);
+    }
+    for (index, fault) in rules.plan.faults.iter().enumerate() {
+        if matches!(fault.kind, FaultKind::HandlerErrors { .. }) {
+            rules.report(
+                &format!("{}.handler-errors", rules.fault_path(index)),
+                Diagnostic::error(
+                    codes::UNSUPPORTED_BY_SUBJECT,
+                    "a process has no chaos engine that could be told to fail its handler's calls",
+                )
+                .label("expected a fault from outside")
+                .help("cut, kill or slow what the handler depends on, or use `poison`: records that it cannot process"),
+            );
+        }
+    }
+    if !rules.plan.expect.breaker.is_empty() {
+        rules.report(
+            "expect.breaker",
+            Diagnostic::error(codes::UNSUPPORTED_BY_SUBJECT, "a process tells nobody the state of its breaker")
+                .label("expected nothing that only the built-in pipeline tells"),
+        );
+    }
+}
+
+fn unknown_placeholders(rules: &Rules, foreign: &ForeignPlan) {
+    let arguments = foreign.command.iter().map(|text| ("subject.command".to_owned(), text));
+    let variables = foreign.env.iter().map(|(name, text)| (format!("subject.env.{name}"), text));
+    for (path, text) in arguments.chain(variables) {
+        for name in placeholders(text) {
+            let known = PLACEHOLDERS.map(|(name, _)| name);
+            if known.contains(&name) {
+                continue;
+            }
+            let help = match nearest(name, known.into_iter()) {
+                Some(near) => format!("did you mean {{{near}}}?"),
+                None => format!("there are {}", known.map(|name| format!("{{{name}}}")).join(", ")),
+            };
+            let diagnostic = Diagnostic::error(codes::UNKNOWN_PLACEHOLDER, format!("`{{{name}}}` stands for nothing"))
+                .label("expected a known placeholder")
+                .help(help);
+            rules.report(&path, diagnostic);
+        }
+    }
+}
+
+fn idle_members(rules: &Rules) {
+    let (members, partitions) = (rules.plan.subject.members, rules.plan.topic.partitions);
+    let known = rules.trusts(&["subject.members", "topic.partitions"]);
+    if known && i64::from(members) > i64::from(partitions) {
+        let path = if rules.given("subject.members") { "subject.members" } else { "topic.partitions" };
+        rules.report(
+            path,
+            Diagnostic::warning(
+                codes::IDLE_MEMBERS,
+                format!("{members} members share {partitions} topic partitions: some have no work"),
+            )
+            .label("expected no more members than topic partitions"),
+        );
+    }
+}

@@ -1,0 +1,325 @@
+//! Somebody else's application: any program that reads the input topic as a member of the group and writes what came of
+//! each record. Members are processes behind a [`keeper`], so that whatever they do, nothing of them survives the run.
+//!
+//! Owns how they are started, signalled and ended. Must not know: what they do inside; that is judged from the topics.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::Command;
+use tokio::sync::{mpsc, watch};
+
+use super::os;
+use super::{ChaosOrder, MemberState, Subject, SubjectError};
+use crate::history::{Op, Recorder};
+use crate::plan::{ForeignPlan, PLACEHOLDERS, Ready, fill};
+
+pub mod keeper;
+
+use keeper::{KEEPER_ENV, KeeperConfig, KeeperEvent};
+
+/// How long starting a process may take, on a machine out of breath.
+const START_LIMIT: Duration = Duration::from_secs(20);
+/// How long the keeper may take to tell the end of a member beyond the member's own time.
+const KEEPER_LIMIT: Duration = Duration::from_secs(10);
+
+/// What every member is told, by placeholder and by variable; `member` is added for each.
+pub struct Surroundings {
+    pub bootstrap: String,
+    pub input: String,
+    pub output: String,
+    pub dead_letter: String,
+    pub group: String,
+    pub seed: u64,
+}
+
+/// The members' processes.
+pub struct ProcessSubject {
+    /// This program, which must call [`keeper::run_if_keeper`] first thing.
+    exe: PathBuf,
+    plan: ForeignPlan,
+    surroundings: Surroundings,
+    /// Where the scenario's file is: commands are run there.
+    folder: PathBuf,
+    logs: PathBuf,
+    recorder: Recorder,
+    members: Mutex<BTreeMap<u32, Member>>,
+}
+
+struct Member {
+    pid: u32,
+    /// Lines for its log. Closing it ends the keeper and the member.
+    marks: mpsc::UnboundedSender<String>,
+    state: watch::Receiver<State>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    started: Option<Result<u32, String>>,
+    ready: bool,
+    ended: Option<String>,
+}
+
+impl ProcessSubject {
+    pub fn new(
+        exe: PathBuf,
+        plan: ForeignPlan,
+        surroundings: Surroundings,
+        folder: PathBuf,
+        logs: PathBuf,
+        recorder: Recorder,
+    ) -> Self {
+        Self { exe, plan, surroundings, folder, logs, recorder, members: Mutex::default() }
+    }
+
+    /// The file that a member's output goes to.
+    pub fn log(&self, member: u32) -> PathBuf {
+        self.logs.join(format!("member-{member}.log"))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Member>> {
+        self.members.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    fn value(&self, name: &str, member: u32) -> Option<String> {
+        let s = &self.surroundings;
+        Some(match name {
+            "bootstrap" => s.bootstrap.clone(),
+            "input" => s.input.clone(),
+            "output" => s.output.clone(),
+            "dead-letter" => s.dead_letter.clone(),
+            "group" => s.group.clone(),
+            "member" => member.to_string(),
+            "seed" => s.seed.to_string(),
+            _ => return None,
+        })
+    }
+
+    fn keeper(&self, member: u32) -> Result<KeeperConfig, String> {
+        let filled = |text: &String| fill(text, |name| self.value(name, member));
+        let mut command = self.plan.command.iter().map(filled);
+        let program = PathBuf::from(command.next().ok_or("`command` names no program")?);
+        let named = PLACEHOLDERS
+            .iter()
+            .filter_map(|(name, variable)| self.value(name, member).map(|value| ((*variable).to_owned(), value)));
+        let mapped = self.plan.env.iter().map(|(name, text)| (name.clone(), filled(text)));
+        let ready_line = match &self.plan.ready {
+            Ready::Line { text, .. } => Some(text.clone()),
+            Ready::GroupStable(_) => None,
+        };
+        // A program with a path of its own is meant from the scenario's folder; a bare name from PATH.
+        let program = if program.components().count() > 1 { self.folder.join(program) } else { program };
+        Ok(KeeperConfig {
+            program,
+            arguments: command.collect(),
+            env: named.chain(mapped).collect(),
+            folder: self.folder.clone(),
+            log: std::path::absolute(self.log(member)).map_err(|e| e.to_string())?,
+            ready_line,
+        })
+    }
+
+    fn running<T>(&self, member: u32, read: impl FnOnce(&Member) -> T) -> Result<T, SubjectError> {
+        let members = self.lock();
+        let not = |state: &str| SubjectError::NotRunning { member, state: state.to_owned() };
+        let found = members.get(&member).ok_or_else(|| not("it was never started"))?;
+        if let Some(status) = &found.state.borrow().ended {
+            return Err(not(status));
+        }
+        Ok(read(found))
+    }
+
+    /// Signals the member's whole group.
+    fn signal(&self, member: u32, signal: i32, what: &'static str) -> Result<u32, SubjectError> {
+        let pid = self.running(member, |m| m.pid)?;
+        // SAFETY: plain system call; the group's first process is waited for by its keeper, which has not told its end.
+        if unsafe { libc::kill(-(pid as i32), signal) } == 0 {
+            return Ok(pid);
+        }
+        Err(SubjectError::Signal { what, member, pid, source: std::io::Error::last_os_error() })
+    }
+
+    async fn gone(&self, member: u32, what: &'static str, limit: Duration) -> Result<String, SubjectError> {
+        let state = self.lock().get(&member).map(|m| m.state.clone());
+        let mut state = state.ok_or(SubjectError::NotRunning { member, state: "it was never started".to_owned() })?;
+        let waited = tokio::time::timeout(limit, state.wait_for(|state| state.ended.is_some())).await;
+        match waited {
+            Ok(Ok(state)) => Ok(state.ended.clone().unwrap_or_default()),
+            _ => Err(SubjectError::Timeout { member, what, limit, last: "still running".into() }),
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Subject for ProcessSubject {
+    async fn start(&self, member: u32) -> Result<(), SubjectError> {
+        let shown = self.plan.command.join(" ");
+        let failed = |reason: String| SubjectError::CannotStart { member, command: shown.clone(), reason };
+        let config = self.keeper(member).map_err(failed)?;
+        let json = serde_json::to_string(&config).map_err(|e| failed(e.to_string()))?;
+        let mut keeper = Command::new(&self.exe)
+            .env(KEEPER_ENV, json)
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|e| failed(format!("its keeper {}: {e}", self.exe.display())))?;
+        let (Some(mut stdin), Some(stdout)) = (keeper.stdin.take(), keeper.stdout.take()) else {
+            return Err(failed("its keeper's pipes are missing".into()));
+        };
+        let (marks, mut queue) = mpsc::unbounded_channel::<String>();
+        tokio::spawn(async move {
+            while let Some(line) = queue.recv().await {
+                if stdin.write_all(format!("{line}\n").as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let (tell, mut state) = watch::channel(State::default());
+        let (recorder, actor) = (self.recorder.clone(), format!("member-{member}"));
+        tokio::spawn(async move {
+            let mut lines = BufReader::new(stdout).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                match serde_json::from_str::<KeeperEvent>(&line) {
+                    Ok(event) => observe(event, &tell, &recorder, &actor),
+                    Err(error) => tracing::warn!(%actor, %line, %error, "not a keeper's event"),
+                }
+            }
+            let _ = keeper.wait().await;
+            tell.send_modify(|state| {
+                state.started.get_or_insert_with(|| Err("its keeper died".into()));
+                state.ended.get_or_insert_with(|| "its keeper died".into());
+            });
+        });
+        let started = tokio::time::timeout(START_LIMIT, state.wait_for(|state| state.started.is_some())).await;
+        let started = started.ok().and_then(|state| state.ok()?.started.clone());
+        let late = || Err(format!("not started within {}", humantime::format_duration(START_LIMIT)));
+        let pid = started.unwrap_or_else(late).map_err(failed)?;
+        let value = serde_json::json!({ "pid": pid });
+        self.recorder.record(Some(&format!("member-{member}")), Op::Signal { name: "member-start".into(), value });
+        self.lock().insert(member, Member { pid, marks, state });
+        Ok(())
+    }
+
+    async fn crash(&self, member: u32) -> Result<String, SubjectError> {
+        let pid = self.signal(member, libc::SIGKILL, "crash")?;
+        let status = self.gone(member, "die", KEEPER_LIMIT).await?;
+        Ok(format!("process {pid} ended: {status}"))
+    }
+
+    async fn stop(&self, member: u32, grace: Duration) -> Result<String, SubjectError> {
+        let grace = grace.min(self.plan.stop_grace);
+        let pid = self.signal(member, libc::SIGTERM, "stop")?;
+        if let Ok(status) = self.gone(member, "stop", grace).await {
+            return Ok(format!("process {pid} ended: {status}"));
+        }
+        // It may have ended just now.
+        let killed = self.signal(member, libc::SIGKILL, "kill");
+        let status = self.gone(member, "die", KEEPER_LIMIT).await?;
+        killed.map_or(Ok(format!("process {pid} ended: {status}")), |_| {
+            let value = serde_json::json!({ "grace_s": grace.as_secs_f64() });
+            let ignored = Op::Signal { name: "member-ignored-sigterm".into(), value };
+            self.recorder.record(Some(&format!("member-{member}")), ignored);
+            let grace = humantime::format_duration(grace);
+            Ok(format!("process {pid} ignored SIGTERM for {grace} and was killed: {status}"))
+        })
+    }
+
+    async fn pause(&self, member: u32) -> Result<String, SubjectError> {
+        let pid = self.signal(member, libc::SIGSTOP, "pause")?;
+        os::wait_for_state(member, pid, "freeze", true).await?;
+        Ok(format!("process {pid} is stopped"))
+    }
+
+    async fn resume(&self, member: u32) -> Result<(), SubjectError> {
+        let pid = self.signal(member, libc::SIGCONT, "resume")?;
+        os::wait_for_state(member, pid, "thaw", false).await
+    }
+
+    async fn chaos(&self, order: Option<ChaosOrder>) -> Result<String, SubjectError> {
+        match order {
+            None => Ok("there is none".into()),
+            Some(_) => Err(SubjectError::Chaos("a process has no chaos engine that could be told".into())),
+        }
+    }
+
+    fn members(&self) -> Vec<MemberState> {
+        let members = self.lock();
+        let told = |(index, member): (&u32, &Member)| {
+            let state = member.state.borrow();
+            MemberState {
+                index: *index,
+                pid: state.ended.is_none().then_some(member.pid),
+                assigned: Vec::new(),
+                ready: state.ready,
+                ended: state.ended.clone(),
+            }
+        };
+        members.iter().map(told).collect()
+    }
+
+    fn mark(&self, text: &str) {
+        for member in self.lock().values() {
+            let _ = member.marks.send(text.to_owned());
+        }
+    }
+
+    async fn shutdown(&self, grace: Duration) {
+        let live: BTreeSet<u32> = self.members().iter().filter(|m| m.pid.is_some()).map(|m| m.index).collect();
+        let ends = live.into_iter().map(|member| async move {
+            // A frozen process would never see the SIGTERM.
+            let _ = self.signal(member, libc::SIGCONT, "resume");
+            if let Err(error) = self.stop(member, grace).await {
+                tracing::warn!(%error, "shutdown");
+            }
+        });
+        futures::future::join_all(ends).await;
+    }
+
+    fn kill_all(&self) {
+        for member in self.members().into_iter().filter(|member| member.pid.is_some()) {
+            let _ = self.signal(member.index, libc::SIGKILL, "kill");
+        }
+    }
+}
+
+impl Drop for ProcessSubject {
+    fn drop(&mut self) {
+        self.kill_all();
+    }
+}
+
+fn observe(event: KeeperEvent, tell: &watch::Sender<State>, recorder: &Recorder, actor: &str) {
+    match event {
+        KeeperEvent::Started { pid } => tell.send_modify(|state| state.started = Some(Ok(pid))),
+        KeeperEvent::CannotStart { reason } => tell.send_modify(|state| state.started = Some(Err(reason))),
+        KeeperEvent::Ready => tell.send_modify(|state| state.ready = true),
+        KeeperEvent::Ended { status, strays } => {
+            let value = serde_json::json!(status);
+            recorder.record(Some(actor), Op::Signal { name: "member-exit".into(), value });
+            if strays > 0 {
+                let value = serde_json::json!({ "killed": strays });
+                recorder.record(Some(actor), Op::Signal { name: "member-strays".into(), value });
+            }
+            tell.send_modify(|state| state.ended = Some(status));
+        }
+    }
+}
+
+/// The last lines of a log, for an error's end.
+pub fn log_tail(path: &Path) -> String {
+    const LINES: usize = 8;
+    let text = std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    if lines.is_empty() {
+        return format!("its log is empty: {}", path.display());
+    }
+    let tail: Vec<String> =
+        lines[lines.len().saturating_sub(LINES)..].iter().map(|line| format!("    {line}")).collect();
+    format!("its log ends ({}):\n{}", path.display(), tail.join("\n"))
+}

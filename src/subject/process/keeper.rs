@@ -1,0 +1,247 @@
+//! The keeper: a small process of ours between the harness and one member of somebody else's application.
+//!
+//! It starts the member in a process group of its own, writes its output into the log (up to a bound, so that a member
+//! that floods it does not fill the disk), looks for the line that says it is ready, and tells how it ended. When its
+//! standard input closes the harness is gone, whichever way, and everything that the member started goes too: as the
+//! reaper of orphans (Linux) the keeper is the parent of what a member's children leave behind.
+//!
+//! Plain threads and no runtime: it must be able to do its work when everything else fails.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+
+/// A process that finds a [`KeeperConfig`] in this variable is a keeper.
+pub const KEEPER_ENV: &str = "SEAWORTHY_INTERNAL_KEEPER";
+
+/// Output beyond this is counted and not written.
+const LOG_LIMIT: u64 = 16 << 20;
+/// How long what a dead member left behind is given to die of SIGKILL.
+const STRAYS_LIMIT: Duration = Duration::from_secs(5);
+
+/// What to start.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeeperConfig {
+    pub program: PathBuf,
+    pub arguments: Vec<String>,
+    pub env: Vec<(String, String)>,
+    pub folder: PathBuf,
+    pub log: PathBuf,
+    /// A line with this in it is reported once.
+    pub ready_line: Option<String>,
+}
+
+/// What the keeper says on its standard output, one JSON object a line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeeperEvent {
+    /// Its process group has the same number.
+    Started {
+        pid: u32,
+    },
+    CannotStart {
+        reason: String,
+    },
+    Ready,
+    /// How it ended, and how many processes it left behind, which were killed.
+    Ended {
+        status: String,
+        strays: usize,
+    },
+}
+
+/// If this process was started as a keeper: keeps, and never returns.
+pub fn run_if_keeper() {
+    let Ok(json) = std::env::var(KEEPER_ENV) else { return };
+    let code = match serde_json::from_str::<KeeperConfig>(&json) {
+        Ok(config) => keep(&config),
+        Err(error) => {
+            tell(&KeeperEvent::CannotStart { reason: format!("its orders make no sense: {error}") });
+            70
+        }
+    };
+    std::process::exit(code);
+}
+
+fn tell(event: &KeeperEvent) {
+    if let Ok(mut line) = serde_json::to_vec(event) {
+        line.push(b'\n');
+        // A closed pipe: the harness is gone, and standard input says so too.
+        let _ = std::io::stdout().write_all(&line).and_then(|()| std::io::stdout().flush());
+    }
+}
+
+fn keep(config: &KeeperConfig) -> i32 {
+    adopt_orphans();
+    let log = match Log::open(config) {
+        Ok(log) => Arc::new(log),
+        Err(error) => {
+            tell(&KeeperEvent::CannotStart { reason: format!("{}: {error}", config.log.display()) });
+            return 70;
+        }
+    };
+    let (mut child, output) = match start(config) {
+        Ok(started) => started,
+        Err(error) => {
+            let program = config.program.display();
+            tell(&KeeperEvent::CannotStart { reason: format!("`{program}`: {error}") });
+            return 70;
+        }
+    };
+    let pid = child.id();
+    tell(&KeeperEvent::Started { pid });
+    std::thread::spawn({
+        let log = Arc::clone(&log);
+        move || {
+            for mark in std::io::stdin().lock().lines().map_while(Result::ok) {
+                log.mark(&mark);
+            }
+            kill_group(pid);
+        }
+    });
+    let copied = std::thread::spawn({
+        let log = Arc::clone(&log);
+        move || log.copy(output)
+    });
+    let status = child.wait().map_or_else(|error| format!("cannot be waited for: {error}"), ended);
+    let strays = kill_strays(pid);
+    // With everybody gone who could write to it, the pipe ends.
+    let _ = copied.join();
+    log.mark(&format!("member ended: {status}"));
+    tell(&KeeperEvent::Ended { status, strays });
+    0
+}
+
+fn start(config: &KeeperConfig) -> std::io::Result<(std::process::Child, std::io::PipeReader)> {
+    let (output, input) = std::io::pipe()?;
+    let child = Command::new(&config.program)
+        .args(&config.arguments)
+        .envs(config.env.iter().map(|(name, value)| (name, value)))
+        .env_remove(KEEPER_ENV)
+        .current_dir(&config.folder)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(input.try_clone()?)
+        .stderr(input)
+        .spawn()?;
+    Ok((child, output))
+}
+
+fn ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        _ => status.to_string(),
+    }
+}
+
+struct Log {
+    file: Mutex<File>,
+    clock: Clock,
+    ready_line: Option<String>,
+}
+
+impl Log {
+    fn open(config: &KeeperConfig) -> std::io::Result<Self> {
+        let file = File::options().create(true).append(true).open(&config.log)?;
+        Ok(Self { file: Mutex::new(file), clock: Clock::start(), ready_line: config.ready_line.clone() })
+    }
+
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// A line of ours between the member's: what the harness did to it, and when.
+    fn mark(&self, text: &str) {
+        let at = self.clock.now() as f64 / 1e9;
+        let _ = writeln!(self.file(), "--- seaworthy, {at:.3} s after its start: {text}");
+    }
+
+    /// Copies the member's output, line by line, until nobody can write to it any more.
+    fn copy(&self, output: impl Read) {
+        let mut lines = BufReader::new(output);
+        let (mut line, mut written, mut dropped) = (Vec::new(), 0u64, 0u64);
+        let mut awaited = self.ready_line.as_deref();
+        loop {
+            line.clear();
+            // A line without end is cut: it must not fill the memory.
+            match lines.by_ref().take(64 << 10).read_until(b'\n', &mut line) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+            if awaited.is_some_and(|text| String::from_utf8_lossy(&line).contains(text)) {
+                awaited = None;
+                tell(&KeeperEvent::Ready);
+            }
+            if written >= LOG_LIMIT {
+                if dropped == 0 {
+                    self.mark(&format!("{} MiB of output: the rest is left out", LOG_LIMIT >> 20));
+                }
+                dropped += line.len() as u64;
+                continue;
+            }
+            written += line.len() as u64;
+            let _ = self.file().write_all(&line);
+        }
+        if dropped > 0 {
+            self.mark(&format!("{dropped} bytes of output were left out"));
+        }
+    }
+}
+
+fn kill_group(pid: u32) {
+    // SAFETY: plain system call; the group is the one that this process made and has not yet waited for.
+    unsafe { libc::kill(-(pid as i32), libc::SIGKILL) };
+}
+
+/// Orphans of the member become children of this process.
+fn adopt_orphans() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: plain system call on this process.
+    unsafe {
+        libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
+    }
+}
+
+/// Kills what is left of the member's group, and whatever of its descendants has become this process's child.
+fn kill_strays(pid: u32) -> usize {
+    kill_group(pid);
+    let clock = Clock::start();
+    let mut killed = std::collections::BTreeSet::new();
+    while clock.now() < STRAYS_LIMIT.as_nanos() as u64 {
+        for stray in children() {
+            killed.insert(stray);
+            // SAFETY: plain system call; a child of this process that was not waited for keeps its number.
+            unsafe { libc::kill(stray, libc::SIGKILL) };
+        }
+        // SAFETY: plain system call; nobody else waits in this process any more.
+        match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } {
+            -1 => break,
+            0 => std::thread::park_timeout(Duration::from_millis(5)),
+            _ => {}
+        }
+    }
+    killed.len()
+}
+
+/// Children of this process, by the kernel's account; empty where it keeps none.
+fn children() -> Vec<i32> {
+    let own = std::process::id().to_string();
+    let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let is_child = |pid: &i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // `pid (name) state parent …`: the name may hold spaces and parentheses.
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1).map(str::to_owned));
+        parent.as_deref() == Some(own.as_str())
+    };
+    let numbers = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    numbers.filter(is_child).collect()
+}
