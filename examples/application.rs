@@ -2,7 +2,9 @@
 //! the output topic, what it cannot process to the dead-letter topic, and commits only what is acknowledged. Seaworthy
 //! runs it as a process and judges it from outside; nothing in it knows Seaworthy but the names of the variables.
 //!
-//! `--ignore-sigterm` and `--early-commit` are bugs on purpose.
+//! `--ignore-sigterm` and `--early-commit` (and then working on the batch for a while) are bugs on purpose.
+
+#![expect(clippy::disallowed_methods, reason = "a program of its own, which knows no clock of ours")]
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,9 +14,11 @@ use rdkafka::message::OwnedMessage;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
-/// Records between two commits, and the longest between them.
-const BATCH: usize = 100;
+/// Records between two commits at most, and how long the first of them waits for others.
+const BATCH: usize = 1_000;
 const WAIT: Duration = Duration::from_millis(100);
+/// How long the records of a batch are worked on.
+const WORK: Duration = Duration::from_secs(3);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -51,6 +55,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         if has("--early-commit") {
             commit(&consumer, &batch);
+            tokio::time::sleep(WORK).await;
         }
         let sends = batch.iter().map(|message| async {
             let poison = message.payload().is_some_and(|value| value.starts_with(b"poison"));

@@ -42,7 +42,6 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("toxiproxy_rust", &["src/proxy"]),
     ("ureq", &["src/proxy"]),
     ("axum", &["src/proxy/server"]),
-    ("bytes", &["src/proxy/server"]),
     ("rdkafka", &["src/resilience", "src/workload", "src/cluster/admin", "src/subject/pipeline"]),
     ("clap", &["src/cli"]),
     ("indicatif", &["src/cli"]),

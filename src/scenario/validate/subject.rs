@@ -82,7 +82,7 @@ fn unknown_placeholders(rules: &Rules, foreign: &ForeignPlan) {
             if known.contains(&name) {
                 continue;
             }
-            let help = match nearest(name, known.into_iter()) {
+            let help = match nearest(name, known) {
                 Some(near) => format!("did you mean {{{near}}}?"),
                 None => format!("there are {}", known.map(|name| format!("{{{name}}}")).join(", ")),
             };

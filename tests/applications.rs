@@ -1,0 +1,182 @@
+//! Somebody else's application, and every way in which one misbehaves: it is run, harmed, judged and ended, what is wrong
+//! with it is named, and nothing of it survives.
+
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use seaworthy::testing::{self, Bench};
+use seaworthy::verdict::Verdict;
+use seaworthy::{report, scenario};
+
+fn main() -> std::process::ExitCode {
+    testing::take_over();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let bench = Bench::new();
+    let ignored = bench.ignores_containers();
+    let trial = |name: &str, body: fn(&Bench) -> Result<(), Failed>| {
+        let bench = bench.clone();
+        Trial::test(format!("{name}::containers"), move || body(&bench)).with_ignored_flag(ignored)
+    };
+    let trials = vec![
+        trial("one_that_floods_its_output_and_leaves_children_behind_is_judged_by_its_work", unruly),
+        trial("one_that_commits_before_it_writes_is_caught", early_commit),
+        trial("one_that_ends_by_itself_is_named_with_its_log", ends_early),
+        trial("one_that_never_becomes_ready_is_named", never_ready),
+        trial("a_program_that_does_not_exist_is_named", no_such_program),
+    ];
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    bench.close();
+    conclusion.exit_code()
+}
+
+/// `examples/application.rs`, which `cargo test` builds beside this test.
+fn application() -> Result<PathBuf, Failed> {
+    let here = std::env::current_exe()?;
+    let target = here.parent().and_then(Path::parent).ok_or("this test has no place")?;
+    let application = target.join("examples/application");
+    if application.exists() { Ok(application) } else { Err("cargo build --example application comes first".into()) }
+}
+
+/// Writes the scenario beside nothing else and runs it; `{application}` is the example's path.
+fn play(bench: &Bench, name: &str, text: &str) -> Result<Result<seaworthy::runner::ScenarioOutcome, String>, Failed> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join(format!("{name}.toml"));
+    let text = text.replace("{application}", &application()?.display().to_string());
+    std::fs::write(&file, format!("name = \"{name}\"\n{text}"))?;
+    let plan = scenario::load(&file).map_err(|invalid| Failed::from(invalid.render(false)))?;
+    let outcome = bench.run(file, plan);
+    match own_processes(name)? {
+        left if left.is_empty() => Ok(outcome),
+        left => Err(format!("left behind: {left:?}").into()),
+    }
+}
+
+/// Processes with this word in their command line or environment: every one that the trial may start has it there.
+fn own_processes(word: &str) -> Result<Vec<String>, Failed> {
+    let mark = format!("SEAWORTHY_GROUP_ID={word}-");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        if String::from_utf8_lossy(&environment).contains(&mark) {
+            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            found.push(String::from_utf8_lossy(&command).replace('\0', " "));
+        }
+    }
+    Ok(found)
+}
+
+fn expect(
+    outcome: Result<seaworthy::runner::ScenarioOutcome, String>,
+    verdict: Verdict,
+    reason: Option<&str>,
+) -> Result<PathBuf, Failed> {
+    let outcome = outcome?;
+    let named = reason.is_none_or(|code| outcome.result.reasons.iter().any(|reason| reason.code == code));
+    if outcome.result.verdict == verdict && named {
+        return Ok(outcome.folder);
+    }
+    let block = report::scenario_block(&outcome.result, &outcome.folder.display().to_string());
+    Err(format!("expected {verdict} {reason:?}, got:\n{block}").into())
+}
+
+const LOAD: &str = r#"
+[workload]
+rate = 200
+producer = "plain"
+baseline = "5s"
+[observation]
+on-time = "500ms"
+"#;
+
+fn unruly(bench: &Bench) -> Result<(), Failed> {
+    let text = format!(
+        r#"{LOAD}
+[subject]
+kind = "process"
+members = 2
+# 40 MB of output, a child in a session of its own, and no ear for SIGTERM.
+command = ["sh", "-c", "yes flood | head -c 40000000; setsid sleep 600 & exec {{application}} --ignore-sigterm"]
+stop-grace = "1s"
+[[fault]]
+label = "crash"
+at = "0s"
+member = {{ action = "crash", member = 0, restart-after = "2s" }}
+[[fault]]
+label = "poison"
+at = "0s"
+lasts = "4s"
+poison = {{ rate = 0.05 }}
+[expect]
+dead-letters = 10
+"#
+    );
+    let folder = expect(play(bench, "unruly", &text)?, Verdict::Pass, None)?;
+    let log = std::fs::read_to_string(folder.join("logs/member-0.log"))?;
+    for said in ["--- seaworthy", "fault crash: inject", "member ended: signal 9", "the rest is left out"] {
+        if !log.contains(said) {
+            return Err(format!("its log does not say `{said}`").into());
+        }
+    }
+    if log.len() > 80 << 20 {
+        return Err(format!("its log has {} bytes", log.len()).into());
+    }
+    let history = std::fs::read_to_string(folder.join("history.jsonl"))?;
+    for named in ["member-strays", "member-ignored-sigterm", "member-exit"] {
+        if !history.contains(named) {
+            return Err(format!("the history does not say `{named}`").into());
+        }
+    }
+    Ok(())
+}
+
+fn early_commit(bench: &Bench) -> Result<(), Failed> {
+    let text = format!(
+        r#"{LOAD}
+[subject]
+kind = "process"
+members = 2
+command = ["{{application}}", "--early-commit"]
+# It works on a batch for 3 s, and has committed it before: a crash loses it, but for the moment between two batches.
+[[fault]]
+label = "crash"
+at = "0s"
+member = {{ action = "crash", member = 0, restart-after = "1s" }}
+[[fault]]
+label = "crash-other"
+at = "0s"
+member = {{ action = "crash", member = 1, restart-after = "1s" }}
+"#
+    );
+    expect(play(bench, "early-commit", &text)?, Verdict::Fail, Some("lost-in-app")).map(drop)
+}
+
+/// What is wrong with the application must be in the error.
+fn refused(outcome: Result<seaworthy::runner::ScenarioOutcome, String>, parts: &[&str]) -> Result<(), Failed> {
+    let error = match outcome {
+        Ok(outcome) => return Err(format!("expected an error, got {}", outcome.result.verdict).into()),
+        Err(error) => error,
+    };
+    match parts.iter().find(|part| !error.contains(**part)) {
+        None => Ok(()),
+        Some(missing) => Err(format!("`{missing}` is not in: {error}").into()),
+    }
+}
+
+fn ends_early(bench: &Bench) -> Result<(), Failed> {
+    let text = format!(
+        "{LOAD}\n[subject]\nkind = \"process\"\ncommand = [\"sh\", \"-c\", \"echo no license for {{group}}; exit 3\"]\n"
+    );
+    refused(play(bench, "ends-early", &text)?, &["member-0", "exit code 3", "no license for ends-early-"])
+}
+
+fn never_ready(bench: &Bench) -> Result<(), Failed> {
+    let subject = "kind = \"process\"\ncommand = [\"sleep\", \"600\"]\nready = { group-stable = \"2s\" }\n";
+    let outcome = play(bench, "never-ready", &format!("{LOAD}\n[subject]\n{subject}"))?;
+    refused(outcome, &["not ready within 2s", "0 members"])
+}
+
+fn no_such_program(bench: &Bench) -> Result<(), Failed> {
+    let text = format!("{LOAD}\n[subject]\nkind = \"process\"\ncommand = [\"./no-such-program\"]\n");
+    refused(play(bench, "no-such-program", &text)?, &["member-0", "./no-such-program", "No such file"])
+}
