@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::exit_code::ExitCode;
-use crate::runner::{Selection, SelectionError, select};
+use crate::runner::{Selected, Selection, SelectionError, select};
 
 mod check;
 mod clean;
@@ -88,11 +88,11 @@ struct Scenarios {
 }
 
 /// Reads the selected scenarios and shows what is wrong with them; `Err`: what to exit with.
-fn selected(selection: &Selection, colour: Colours) -> Result<Vec<(PathBuf, crate::plan::Plan)>, ExitCode> {
+fn selected(selection: &Selection, colour: Colours) -> Result<Selected, ExitCode> {
     match select(selection, colour.err) {
         Ok(selected) => {
             selected.warnings.iter().for_each(|warning| tell(warning));
-            Ok(selected.scenarios)
+            Ok(selected)
         }
         Err(SelectionError::Invalid(text)) => {
             tell(&text);

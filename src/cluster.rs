@@ -19,9 +19,13 @@ use crate::proxy::LinkState;
 pub mod admin;
 #[cfg(feature = "containers")]
 pub mod containers;
+pub mod embedded;
 mod error;
 mod health;
+mod link;
+mod path;
 pub mod pool;
+mod ports;
 mod wait;
 pub mod wire;
 
@@ -262,6 +266,27 @@ pub trait Cluster: Send + Sync {
 
     /// Writes each broker's and proxy's log into a directory, one file each.
     async fn collect_logs(&self, dir: &Path) -> Result<(), ClusterError>;
+
+    /// What the subject's clients must be told on this backend beside what the scenario says: their `overrides`, changed
+    /// as it needs; `settings` are what those stand on. Said in [`Cluster::info`].
+    async fn suit_client(
+        &self,
+        settings: &BTreeMap<String, String>,
+        overrides: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, String>, ClusterError> {
+        let _ = settings;
+        Ok(overrides.clone())
+    }
+
+    /// Ends, with the reason, when the backend itself is broken so that nothing which is seen of it counts any more.
+    async fn broken(&self) -> ClusterError {
+        std::future::pending().await
+    }
+
+    /// Why no second scenario may have this cluster; `None`: it may.
+    fn used_up(&self) -> Option<String> {
+        None
+    }
 
     /// Removes everything at once, without asking the brokers. Idempotent.
     async fn teardown(&self) -> Result<(), ClusterError>;

@@ -3,6 +3,7 @@
 //! Owns the shape of what is written. Must not judge: every number and every verdict in a report was decided
 //! in [`crate::judge`], and a report that needs a number asks for it there.
 
+mod caveats;
 mod json;
 mod junit;
 mod phrase;
@@ -11,8 +12,10 @@ mod summary;
 mod tests;
 mod text;
 
+pub use caveats::{caveats, caveats_markdown};
 pub use json::{
-    BackendInfo, Environment, Image, RunEntry, RunResult, SCHEMA_VERSION, ScenarioContext, ScenarioRef, ScenarioResult,
+    BackendInfo, Environment, Image, LeftOut, RunEntry, RunResult, SCHEMA_VERSION, ScenarioContext, ScenarioRef,
+    ScenarioResult,
 };
 pub use junit::junit;
 pub use summary::summary;

@@ -8,17 +8,21 @@
 //! }
 //! ```
 //!
-//! Files are found at run time, so a new one is a new test without a rebuild. Trials that need a Docker engine are
-//! ignored, loudly, where none answers, and fail where `SEAWORTHY_REQUIRE=containers` is set.
+//! Files are found at run time, so a new one is a new test without a rebuild. Each is one trial a backend: on the
+//! embedded one, a rehearsal that runs everywhere, and in containers. A backend that cannot carry a scenario, and
+//! containers where no Docker engine answers, are ignored, loudly and with the reason. With
+//! `SEAWORTHY_REQUIRE=containers` a missing engine is a failure.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::containers::{Engine, Launcher, Options, REAPER_VARIABLE, reaper_main};
+use crate::cluster::embedded::{self, EmbeddedLauncher};
 use crate::cluster::pool::ClusterPool;
 use crate::plan::{BackendKind, Capabilities, Plan};
 use crate::report;
@@ -34,26 +38,37 @@ pub const REQUIRE_ENV: &str = "SEAWORTHY_REQUIRE";
 /// The seed of every test run, unless set: the same faults on the same brokers each time.
 pub const SEED_ENV: &str = "SEAWORTHY_SEED";
 
-/// Becomes a group member or the reaper if this process was started as one, and never returns then. Call it first
-/// thing in the `main` of every program that runs scenarios: members are this program, started again.
+/// How many rehearsals run at a time. They spend their time waiting: so many share two processors without getting into
+/// each other's way.
+pub const EMBEDDED_JOBS: usize = 5;
+
+/// Becomes a group member, a mock cluster or the reaper if this process was started as one, and never returns then. Call it first
+/// thing in the `main` of every program that runs scenarios: members and mock clusters are this program, started again.
 pub fn take_over() {
     member::run_if_member();
     keeper::run_if_keeper();
+    embedded::run_if_mock();
     if std::env::var_os(REAPER_VARIABLE).is_some() {
         reaper_main();
     }
 }
 
-/// Runs every scenario file below `folders` as one test each, one at a time (they share a cluster), with the command
-/// line of a Rust test binary (`--list`, `--exact`, a filter …).
+/// Runs every scenario file below `folders` as one test a backend, with the command line of a Rust test binary
+/// (`--list`, `--exact`, a filter …). Rehearsals run [`EMBEDDED_JOBS`] at a time; container trials one by one, while
+/// nothing else runs (they share a cluster, and the machine).
 pub fn run_scenarios(folders: &[&str]) -> ExitCode {
     take_over();
     let mut arguments = Arguments::from_args();
-    arguments.test_threads = Some(1);
+    arguments.test_threads = Some(arguments.test_threads.unwrap_or(EMBEDDED_JOBS).clamp(1, EMBEDDED_JOBS));
     let bench = Bench::new();
     let paths: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
     let trials = match scenario::discover(&paths) {
-        Ok(files) => files.into_iter().map(|file| bench.trial(file)).collect(),
+        // Rehearsals first: whatever they say comes within the minute.
+        Ok(files) => [BackendKind::Embedded, BackendKind::Containers]
+            .into_iter()
+            .flat_map(|backend| files.iter().map(move |file| (backend, file)))
+            .map(|(backend, file)| bench.trial(file.clone(), backend))
+            .collect(),
         Err(error) => {
             let message = format!("cannot look for scenarios: {error}");
             vec![Trial::test("scenarios", move || Err(Failed::from(message)))]
@@ -67,13 +82,17 @@ pub fn run_scenarios(folders: &[&str]) -> ExitCode {
 /// What a scenario run in a test came to.
 pub type BenchOutcome = Result<ScenarioOutcome, String>;
 
-/// A place to run scenarios from a test binary: one cluster at a time, reused while it is healthy.
+/// A place to run scenarios from a test binary: one cluster of containers at a time, reused while it is healthy, or some
+/// embedded ones.
 #[derive(Clone)]
 pub struct Bench(Arc<Inner>);
 
 struct Inner {
     runtime: tokio::runtime::Runtime,
-    pool: Arc<ClusterPool>,
+    containers: Arc<ClusterPool>,
+    embedded: Arc<ClusterPool>,
+    /// The machine: a container trial needs all of it, a rehearsal one share.
+    machine: Semaphore,
     engine: Result<String, String>,
     folder: Mutex<Option<RunFolder>>,
     cancel: CancellationToken,
@@ -95,10 +114,12 @@ impl Bench {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("an async runtime");
         let engine = runtime.block_on(Engine::detect()).map(|e| e.to_string()).map_err(|e| e.to_string());
         let exe = std::env::current_exe().expect("the path of this program");
-        let pool = Arc::new(container_pool(exe, true));
+        let containers = Arc::new(container_pool(exe.clone(), true));
+        let embedded = Arc::new(ClusterPool::with_places(EmbeddedLauncher::new(exe, seed()), EMBEDDED_JOBS));
+        let machine = Semaphore::new(EMBEDDED_JOBS);
         let cancel = CancellationToken::new();
         runtime.spawn(crate::signals::cancel_on_signal(cancel.clone()));
-        Self(Arc::new(Inner { runtime, pool, engine, folder: Mutex::default(), cancel }))
+        Self(Arc::new(Inner { runtime, containers, embedded, machine, engine, folder: Mutex::default(), cancel }))
     }
 
     /// `Err`: why container trials cannot run here.
@@ -122,19 +143,29 @@ impl Bench {
         ignored
     }
 
-    /// A trial for one file: it fails on any verdict but pass.
-    pub fn trial(&self, file: PathBuf) -> Trial {
+    /// A trial for one file on one backend: it fails on any verdict but pass, and is ignored where the backend cannot
+    /// carry the scenario, or is not to be had. An invalid file fails its trials.
+    pub fn trial(&self, file: PathBuf, backend: BackendKind) -> Trial {
         let stem = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        let ignored = self.ignores_containers();
+        let name = format!("{stem}::{backend}");
+        let loaded = scenario::load(&file).map_err(|invalid| invalid.render(false));
+        let cannot = loaded.as_ref().ok().and_then(|plan| {
+            let messages: Vec<String> =
+                scenario::check(plan, &Capabilities::of(backend)).into_iter().map(|d| d.message).collect();
+            (!messages.is_empty()).then(|| messages.join("; "))
+        });
+        if let Some(reason) = &cannot {
+            eprintln!("seaworthy: IGNORED {name}: {reason}");
+        }
+        let ignored = cannot.is_some() || (backend == BackendKind::Containers && self.ignores_containers());
         let bench = self.clone();
-        let name = format!("{stem}::containers");
         Trial::test(name, move || {
-            let plan = scenario::load(&file).map_err(|invalid| Failed::from(invalid.render(false)))?;
-            let cannot = scenario::check(&plan, &Capabilities::of(BackendKind::Containers));
-            if let Some(reason) = cannot.first() {
-                return Err(format!("{}: {}", file.display(), reason.message).into());
+            let plan = loaded.map_err(Failed::from)?;
+            // Somebody runs the ignored ones too.
+            if let Some(reason) = cannot {
+                return Err(format!("{}: {reason}", file.display()).into());
             }
-            let outcome = bench.run(file, plan).map_err(Failed::from)?;
+            let outcome = bench.run(file, plan, backend).map_err(Failed::from)?;
             match outcome.result.verdict {
                 Verdict::Pass => Ok(()),
                 Verdict::Inconclusive | Verdict::Fail => {
@@ -145,12 +176,17 @@ impl Bench {
         .with_ignored_flag(ignored)
     }
 
-    /// Runs a scenario and gives its outcome, whatever the verdict. `Err`: it could not be run.
-    pub fn run(&self, path: PathBuf, plan: Plan) -> BenchOutcome {
+    /// Runs a scenario on a backend and gives its outcome, whatever the verdict. `Err`: it could not be run.
+    pub fn run(&self, path: PathBuf, plan: Plan, backend: BackendKind) -> BenchOutcome {
         let inner = &self.0;
-        if let Err(reason) = &inner.engine {
-            return Err(format!("no container engine: {reason}"));
-        }
+        let (pool, share, backend_reason) = match backend {
+            BackendKind::Embedded => (&inner.embedded, 1, "embedded, as every scenario is rehearsed".to_owned()),
+            BackendKind::Containers => {
+                let engine = inner.engine.as_ref().map_err(|reason| format!("no container engine: {reason}"))?;
+                (&inner.containers, EMBEDDED_JOBS as u32, format!("containers ({engine}), as a Docker engine answers"))
+            }
+            BackendKind::External => return Err("an external cluster is not for tests".to_owned()),
+        };
         let folder = {
             let mut slot = inner.folder.lock().unwrap_or_else(|e| e.into_inner());
             match &*slot {
@@ -163,21 +199,27 @@ impl Bench {
         };
         let exe = std::env::current_exe().map_err(|e| format!("the path of this program: {e}"))?;
         let context = RunContext {
-            backend: BackendKind::Containers,
-            backend_reason: "containers: a Docker engine answers".into(),
-            pool: inner.pool.clone(),
+            backend,
+            backend_reason,
+            pool: pool.clone(),
             exe,
-            seed: std::env::var(SEED_ENV).ok().and_then(|s| s.parse().ok()).unwrap_or(1),
+            seed: seed(),
             events: Events::none(),
             cancel: inner.cancel.clone(),
         };
-        inner.runtime.block_on(run_one(&context, &folder, &path, plan, 1)).map_err(|e| e.to_string())
+        inner.runtime.block_on(async {
+            // Never closed.
+            let _machine = inner.machine.acquire_many(share).await;
+            run_one(&context, &folder, &path, plan, 1).await.map_err(|e| e.to_string())
+        })
     }
 
-    /// Removes the cluster. Call it before leaving `main`.
+    /// Removes the clusters. Call it before leaving `main`.
     pub fn close(&self) {
-        if let Err(error) = self.0.runtime.block_on(self.0.pool.shutdown()) {
-            eprintln!("seaworthy: {error}: the reaper, or `seaworthy clean`, removes what is left");
+        for pool in [&self.0.embedded, &self.0.containers] {
+            if let Err(error) = self.0.runtime.block_on(pool.shutdown()) {
+                eprintln!("seaworthy: {error}: the reaper, or `seaworthy clean`, removes what is left");
+            }
         }
     }
 }
@@ -187,6 +229,10 @@ pub(crate) fn container_pool(exe: PathBuf, reap: bool) -> ClusterPool {
     let run = format!("{}-{:08x}", std::process::id(), Rng::from_entropy().u64() >> 32);
     let options = Options { reaper: reap.then_some(exe), ..Options::from_env(run) };
     ClusterPool::new(Launcher::new(options))
+}
+
+fn seed() -> u64 {
+    std::env::var(SEED_ENV).ok().and_then(|s| s.parse().ok()).unwrap_or(1)
 }
 
 fn containers_required() -> bool {

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use seaworthy::plan::BackendKind;
 use seaworthy::testing::{self, Bench};
 use seaworthy::verdict::Verdict;
 use seaworthy::{report, scenario};
@@ -45,7 +46,7 @@ fn play(bench: &Bench, name: &str, text: &str) -> Result<Result<seaworthy::runne
     let text = text.replace("{application}", &application()?.display().to_string());
     std::fs::write(&file, format!("name = \"{name}\"\n{text}"))?;
     let plan = scenario::load(&file).map_err(|invalid| Failed::from(invalid.render(false)))?;
-    let outcome = bench.run(file, plan);
+    let outcome = bench.run(file, plan, BackendKind::Containers);
     match own_processes(name)? {
         left if left.is_empty() => Ok(outcome),
         left => Err(format!("left behind: {left:?}").into()),

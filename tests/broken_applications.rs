@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use seaworthy::plan::BackendKind;
 use seaworthy::testing::{self, Bench};
 use seaworthy::verdict::Verdict;
 use seaworthy::{report, scenario};
@@ -46,7 +47,7 @@ fn main() -> std::process::ExitCode {
 fn caught(bench: &Bench, expected: &Expected) -> Result<(), Failed> {
     let file = PathBuf::from(format!("tests/broken/{}.toml", expected.file));
     let plan = scenario::load(&file).map_err(|invalid| Failed::from(invalid.render(false)))?;
-    let outcome = bench.run(file, plan).map_err(Failed::from)?;
+    let outcome = bench.run(file, plan, BackendKind::Containers).map_err(Failed::from)?;
     let result = &outcome.result;
     let named = expected.reason.is_none_or(|code| result.reasons.iter().any(|reason| reason.code == code));
     if result.verdict == expected.verdict && named {

@@ -15,8 +15,8 @@ fn seaworthy(arguments: &[&str]) -> (i32, String, String) {
 }
 
 #[test]
-fn without_an_engine_run_exits_69_and_says_what_to_do() {
-    let (code, out, err) = seaworthy(&["run", "scenarios/baseline.toml"]);
+fn without_an_engine_a_run_on_containers_exits_69_and_says_what_to_do() {
+    let (code, out, err) = seaworthy(&["run", "scenarios/baseline.toml", "--backend", "containers"]);
     assert_eq!((code, out.as_str()), (69, ""));
     assert!(err.contains("next: start Docker") && err.contains("images/prepare"), "{err}");
     let (code, out, _) = seaworthy(&["doctor"]);
@@ -43,7 +43,7 @@ fn an_invalid_file_exits_64_with_its_line() {
 }
 
 #[test]
-fn what_containers_cannot_do_is_refused_before_anything_starts() {
+fn what_the_backend_cannot_do_is_refused_before_anything_starts() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("errors.toml");
     let fault = "broker-errors = { api = \"produce\", error = \"NOT_LEADER_OR_FOLLOWER\", rate = 0.5 }";

@@ -42,7 +42,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("toxiproxy_rust", &["src/proxy"]),
     ("ureq", &["src/proxy"]),
     ("axum", &["src/proxy/server"]),
-    ("rdkafka", &["src/resilience", "src/workload", "src/cluster/admin", "src/subject/pipeline"]),
+    (
+        "rdkafka",
+        &["src/resilience", "src/workload", "src/cluster/admin", "src/cluster/embedded", "src/subject/pipeline"],
+    ),
     ("clap", &["src/cli"]),
     ("indicatif", &["src/cli"]),
     ("comfy_table", &["src/cli", "src/report"]),
@@ -51,6 +54,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("fastrand", &["src/rng"]),
     ("strsim", &["src/diagnostic", "src/scenario", "src/resilience/settings"]),
     ("crc32fast", &["src/workload/record"]),
+    ("crc32c", &["src/cluster/embedded/relay"]),
     ("sha2", &["src/runner/fingerprint", "src/cluster/containers"]),
 ];
 

@@ -17,7 +17,7 @@ impl List {
         let selection =
             Selection { paths: self.scenarios.paths, filter: self.scenarios.filter, ..Selection::default() };
         let scenarios = match selected(&selection, colour) {
-            Ok(scenarios) => scenarios,
+            Ok(selected) => selected.scenarios,
             Err(code) => return code,
         };
         if scenarios.is_empty() {

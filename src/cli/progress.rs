@@ -9,8 +9,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::runner::{Events, RunEvent, Tick};
 use crate::verdict::Verdict;
 
-/// Where a run's events go: drawn, or written line by line.
-pub(super) fn events(colour: bool, total: usize) -> Events {
+/// Where a run's events go: drawn, or written line by line; with their scenario's name where several run at a time.
+pub(super) fn events(colour: bool, total: usize, at_a_time: usize) -> Events {
     let bar = std::io::stderr().is_terminal().then(|| {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
@@ -19,7 +19,7 @@ pub(super) fn events(colour: bool, total: usize) -> Events {
         bar.enable_steady_tick(Duration::from_millis(250));
         bar
     });
-    let state = Mutex::new(State { done: 0, total, phase: "" });
+    let state = Mutex::new(State { started: 0, done: 0, total, several: at_a_time > 1 });
     Events::new(move |event| {
         let mut state = state.lock().unwrap_or_else(|e| e.into_inner());
         let line = state.line(&event, colour, bar.is_some());
@@ -46,9 +46,10 @@ pub(super) fn events(colour: bool, total: usize) -> Events {
 }
 
 struct State {
+    started: usize,
     done: usize,
     total: usize,
-    phase: &'static str,
+    several: bool,
 }
 
 impl State {
@@ -57,25 +58,30 @@ impl State {
             RunEvent::ScenarioStarted { name, summary, repeat, expected } => {
                 let again = if *repeat > 1 { format!(" (repeat {repeat})") } else { String::new() };
                 let about = humantime::format_duration(Duration::from_secs(expected.as_secs()));
-                Some(format!("[{}/{}] {name}{again}: {summary} (about {about})", self.done + 1, self.total))
+                self.started += 1;
+                Some(format!("[{}/{}] {name}{again}: {summary} (about {about})", self.started, self.total))
             }
-            RunEvent::Phase { phase, lasts, .. } => {
-                self.phase = phase;
+            RunEvent::Phase { name, phase, lasts } => {
                 let lasts = lasts.map(|d| format!(" for {}", seconds(d)));
-                (!terminal).then(|| format!("  {phase}{}", lasts.unwrap_or_default()))
+                (!terminal).then(|| format!("  {}{phase}{}", self.whose(name), lasts.unwrap_or_default()))
             }
-            RunEvent::Note { text, .. } => Some(format!("  {text}")),
+            RunEvent::Note { name, text } => Some(format!("  {}{text}", self.whose(name))),
             // Without a terminal every fifth second's figures would still drown a log: phases are enough.
             RunEvent::Tick(_) => None,
-            RunEvent::ScenarioFinished { verdict, headline, took, .. } => {
+            RunEvent::ScenarioFinished { name, verdict, headline, took, .. } => {
                 self.done += 1;
-                Some(format!("  {} in {}: {headline}", painted(*verdict, colour), seconds(*took)))
+                let whose = self.whose(name);
+                Some(format!("  {whose}{} in {}: {headline}", painted(*verdict, colour), seconds(*took)))
             }
-            RunEvent::ScenarioError { error, took, .. } => {
+            RunEvent::ScenarioError { name, error, took } => {
                 self.done += 1;
-                Some(format!("  not judged after {}: {error}", seconds(*took)))
+                Some(format!("  {}not judged after {}: {error}", self.whose(name), seconds(*took)))
             }
         }
+    }
+
+    fn whose(&self, name: &str) -> String {
+        if self.several { format!("{name}: ") } else { String::new() }
     }
 }
 

@@ -8,11 +8,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Colours, Format, Scenarios, print, progress, runtime, selected, tell};
 use crate::cluster::containers::Engine;
+use crate::cluster::embedded::EmbeddedLauncher;
+use crate::cluster::pool::ClusterPool;
 use crate::exit_code::ExitCode;
 use crate::plan::BackendKind;
-use crate::report;
+use crate::report::{self, LeftOut};
 use crate::rng::Rng;
-use crate::runner::{RunContext, RunFolder, Selection, Suite};
+use crate::runner::{RunContext, RunFolder, Selected, Selection, Suite};
+
+/// Scenarios spend their time waiting: so many of the embedded backend share two processors without getting into each
+/// other's way.
+const EMBEDDED_JOBS: u32 = crate::testing::EMBEDDED_JOBS as u32;
 
 #[derive(Args)]
 pub(super) struct Run {
@@ -41,6 +47,9 @@ pub(super) struct Run {
     /// Stop at the first scenario that fails
     #[arg(long)]
     fail_fast: bool,
+    /// How many scenarios run at a time on the embedded backend; containers run one by one
+    #[arg(long, value_name = "N", default_value_t = EMBEDDED_JOBS, value_parser = clap::value_parser!(u32).range(1..))]
+    jobs: u32,
     /// Leave the containers running, to look at them; `seaworthy clean` removes them
     #[arg(long)]
     keep: bool,
@@ -48,8 +57,45 @@ pub(super) struct Run {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Backend {
+    /// Containers where a Docker engine answers, else embedded
     Auto,
+    /// Real brokers and Toxiproxy
     Containers,
+    /// librdkafka's mock cluster on this machine: a rehearsal in seconds
+    Embedded,
+}
+
+/// Which backend, and why; `Err`: why there is none.
+struct Choice {
+    kind: BackendKind,
+    reason: Result<String, String>,
+}
+
+impl Backend {
+    async fn choose(self) -> Choice {
+        let engine = match self {
+            Self::Embedded => {
+                return Choice { kind: BackendKind::Embedded, reason: Ok("embedded, as asked for".into()) };
+            }
+            Self::Auto | Self::Containers => Engine::detect().await,
+        };
+        match (self, engine) {
+            (Self::Auto, Ok(engine)) => {
+                let reason = Ok(format!("containers ({engine}), chosen because a Docker engine answers"));
+                Choice { kind: BackendKind::Containers, reason }
+            }
+            (Self::Auto, Err(error)) => {
+                let error = error.to_string();
+                let error = error.lines().next().unwrap_or_default();
+                let reason = Ok(format!("embedded, chosen because no Docker engine answers ({error})"));
+                Choice { kind: BackendKind::Embedded, reason }
+            }
+            (_, engine) => {
+                let reason = engine.map(|engine| format!("containers ({engine}), as asked for"));
+                Choice { kind: BackendKind::Containers, reason: reason.map_err(|error| error.to_string()) }
+            }
+        }
+    }
 }
 
 pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
@@ -71,46 +117,57 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
 
 impl Run {
     pub fn run(self, colour: Colours) -> ExitCode {
+        let runtime = match runtime() {
+            Ok(runtime) => runtime,
+            Err(code) => return code,
+        };
+        let Choice { kind, reason } = runtime.block_on(self.backend.choose());
         let selection = Selection {
             paths: self.scenarios.paths.clone(),
             filter: self.scenarios.filter.clone(),
             set: self.set.clone(),
             shard: self.shard,
-            backend: Some(BackendKind::Containers),
+            backend: Some(kind),
+            leave_out: kind == BackendKind::Embedded,
         };
-        let scenarios = match selected(&selection, colour) {
-            Ok(scenarios) => scenarios,
+        let Selected { scenarios, left_out, .. } = match selected(&selection, colour) {
+            Ok(selected) => selected,
             Err(code) => return code,
         };
         if scenarios.is_empty() {
+            if !left_out.is_empty() {
+                tell(&report::caveats(kind, &left_out));
+            }
             tell("nothing selected: no scenario fits; `seaworthy list` shows what there is");
             return ExitCode::NothingSelected;
         }
-        match runtime() {
-            Ok(runtime) => runtime.block_on(self.play(scenarios, colour)),
-            Err(code) => code,
+        if self.keep && kind == BackendKind::Embedded {
+            tell("error: --keep is for containers: the embedded backend ends with this process");
+            return ExitCode::Usage;
         }
-    }
-
-    async fn play(self, scenarios: Vec<(PathBuf, crate::plan::Plan)>, colour: Colours) -> ExitCode {
-        let cancel = CancellationToken::new();
-        tokio::spawn(crate::signals::cancel_on_signal(cancel.clone()));
-        let engine = match Engine::detect().await {
-            Ok(engine) => engine,
+        match reason {
+            Ok(reason) => runtime.block_on(self.play(scenarios, left_out, kind, reason, colour)),
             Err(error) => {
                 tell(&format!(
                     "error: {error}\n\
                      next: start Docker (or set DOCKER_HOST); on a Debian machine without one, as root, \
                      `images/prepare` installs and starts it and builds the images; `seaworthy doctor` says what is missing"
                 ));
-                return ExitCode::Unavailable;
+                ExitCode::Unavailable
             }
-        };
-        let why = match self.backend {
-            Backend::Auto => "chosen because a Docker engine answers",
-            Backend::Containers => "as asked for",
-        };
-        let reason = format!("containers ({engine}), {why}");
+        }
+    }
+
+    async fn play(
+        self,
+        scenarios: Vec<(PathBuf, crate::plan::Plan)>,
+        left_out: Vec<LeftOut>,
+        backend: BackendKind,
+        reason: String,
+        colour: Colours,
+    ) -> ExitCode {
+        let cancel = CancellationToken::new();
+        tokio::spawn(crate::signals::cancel_on_signal(cancel.clone()));
         let exe = match std::env::current_exe() {
             Ok(exe) => exe,
             Err(error) => {
@@ -128,18 +185,20 @@ impl Run {
         let seed = self.seed.unwrap_or_else(|| Rng::from_entropy().u64() >> 32);
         let total = scenarios.len() * self.repeat as usize;
         tell(&format!("backend: {reason}\nseed:    {seed}\nrun:     {} ({total} to run)", folder.path.display()));
-        let clusters = Arc::new(crate::testing::container_pool(exe.clone(), !self.keep));
-        let events = progress::events(colour.err, total);
-        let context = RunContext {
-            backend: BackendKind::Containers,
-            backend_reason: reason,
-            pool: clusters.clone(),
-            exe,
-            seed,
-            events,
-            cancel,
-        };
-        let suite = Suite { context, folder, repeat: self.repeat, fail_fast: self.fail_fast };
+        let caveats = report::caveats(backend, &left_out);
+        if !caveats.is_empty() {
+            tell(&caveats);
+        }
+        let clusters = Arc::new(match backend {
+            BackendKind::Embedded => {
+                let at_a_time = total.min(self.jobs as usize);
+                ClusterPool::with_places(EmbeddedLauncher::new(exe.clone(), seed), at_a_time)
+            }
+            BackendKind::Containers | BackendKind::External => crate::testing::container_pool(exe.clone(), !self.keep),
+        });
+        let events = progress::events(colour.err, total, clusters.places());
+        let context = RunContext { backend, backend_reason: reason, pool: clusters.clone(), exe, seed, events, cancel };
+        let suite = Suite { context, folder, repeat: self.repeat, fail_fast: self.fail_fast, left_out };
         let report = suite.run(&scenarios).await;
         if self.keep {
             tell("the containers were left running (--keep); `seaworthy clean` removes them");
@@ -175,6 +234,9 @@ impl Run {
                 }
                 for (name, error) in &report.errors {
                     print(&format!("{name}: not judged: {error}"));
+                }
+                if !caveats.is_empty() {
+                    print(&caveats);
                 }
                 print(&format!("run folder: {}", path.display()));
             }

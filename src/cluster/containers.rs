@@ -18,13 +18,12 @@ use futures::future::{join_all, try_join_all};
 use testcontainers::{ContainerAsync, GenericImage};
 use tokio::sync::Mutex;
 
-use super::{Admin, BackendInfo, BrokerState, Cluster, ClusterError, View, wait};
+use super::{Admin, BackendInfo, BrokerState, Cluster, ClusterError, View, link, ports, wait};
 use crate::plan::{BackendKind, Direction, NetworkEffect};
-use crate::proxy::{LinkState, ProxyError, Stream, Toxic, Toxiproxy};
+use crate::proxy::{LinkState, ProxyError, Toxiproxy};
 
 mod engine;
 mod launch;
-mod ports;
 mod removal;
 mod settings;
 
@@ -198,23 +197,11 @@ impl Cluster for ContainerCluster {
 
     async fn cut(&self, broker: u32, effect: NetworkEffect, direction: Direction) -> Result<(), ClusterError> {
         let node = self.node(broker)?;
-        let toxic = match effect {
-            NetworkEffect::Refuse if direction != Direction::Both => {
-                let what = "refuse connections in one direction only".to_owned();
-                return Err(ClusterError::Unsupported { backend: self.kind(), what });
-            }
-            NetworkEffect::Refuse => None,
-            NetworkEffect::Blackhole => Some(Toxic::Blackhole),
-            NetworkEffect::Stall => Some(Toxic::Stall),
-            NetworkEffect::Reset => Some(Toxic::Reset),
-        };
+        let toxics = link::cut(self.kind(), effect, direction)?;
         let _one = node.changing.lock().await;
-        let outcome = match toxic {
+        let outcome = match toxics {
             None => node.driver().enable(false).await,
-            Some(toxic) => {
-                let toxics: Vec<_> = streams(direction).iter().map(|stream| (toxic, *stream)).collect();
-                node.driver().add(&toxics).await
-            }
+            Some(toxics) => node.driver().add(&toxics).await,
         };
         outcome.map(drop).map_err(|source| ClusterError::Proxy { broker, source })
     }
@@ -227,16 +214,7 @@ impl Cluster for ContainerCluster {
         rate: Option<u64>,
     ) -> Result<(), ClusterError> {
         let node = self.node(broker)?;
-        let millis = |d: Duration| d.as_millis().try_into().unwrap_or(u32::MAX);
-        let mut toxics = Vec::new();
-        if !latency.is_zero() || !jitter.is_zero() {
-            // On one stream only: on both, a round trip would take twice as much.
-            toxics.push((Toxic::Latency { latency: millis(latency), jitter: millis(jitter) }, Stream::Downstream));
-        }
-        if let Some(rate) = rate {
-            let rate = u32::try_from(rate.div_ceil(1000)).unwrap_or(u32::MAX).max(1);
-            toxics.extend(streams(Direction::Both).iter().map(|stream| (Toxic::Bandwidth { rate }, *stream)));
-        }
+        let toxics = link::slow(latency, jitter, rate);
         let _one = node.changing.lock().await;
         let added = node.driver().add(&toxics).await;
         added.map(drop).map_err(|source| ClusterError::Proxy { broker, source })
@@ -330,12 +308,4 @@ async fn remove(
         failures.extend(engine.remove_network(network).await.err());
     }
     failures.into_iter().next().map_or(Ok(()), Err)
-}
-
-fn streams(direction: Direction) -> &'static [Stream] {
-    match direction {
-        Direction::Both => &[Stream::Upstream, Stream::Downstream],
-        Direction::Requests => &[Stream::Upstream],
-        Direction::Replies => &[Stream::Downstream],
-    }
 }

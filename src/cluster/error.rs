@@ -66,6 +66,20 @@ pub enum ClusterError {
     #[error("the {backend} backend cannot {what}")]
     Unsupported { backend: BackendKind, what: String },
 
+    /// librdkafka's mock cluster is gone: it aborts on what it does not expect.
+    #[error(
+        "the embedded backend's mock cluster has died ({how}), which is its own defect and says nothing about the \
+         application: run it again, or on real brokers with `--backend containers`{}", tail(.log)
+    )]
+    MockDied { how: String, log: String },
+
+    /// An append that would have made the mock drop acknowledged records.
+    #[error(
+        "{topic_partition} of the embedded backend is full: it keeps {} MiB, and would drop acknowledged records for \
+         more; lower `rate` or `size`, raise `partitions`, or use `--backend containers`", .bytes >> 20
+    )]
+    MockFull { topic_partition: String, bytes: u64 },
+
     /// Not enough fixed ports.
     #[error("no {wanted} free ports on 127.0.0.1 in {low}..{high}; last tried {last}")]
     NoPorts { wanted: usize, low: u16, high: u16, last: u16 },

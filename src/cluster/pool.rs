@@ -1,4 +1,5 @@
-//! At most one live cluster, leased to one scenario after the other.
+//! At most one live cluster a place, leased to one scenario after the other. Containers get one place; the embedded
+//! backend, whose clusters weigh next to nothing, as many as there are scenarios at a time.
 //!
 //! Owns the question whether the next scenario may have the last one's cluster. Must not know: what starts it.
 
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::{BrokerState, Cluster, ClusterError};
 use crate::clock::Clock;
@@ -24,10 +25,12 @@ pub trait Launch: Send + Sync {
     async fn launch(&self, plan: &ClusterPlan) -> Result<Arc<dyn Cluster>, ClusterError>;
 }
 
-/// Keeps the cluster between scenarios.
+/// Keeps clusters between scenarios.
 pub struct ClusterPool {
     launch: Box<dyn Launch>,
-    slot: Arc<Mutex<Slot>>,
+    slots: Vec<Arc<Mutex<Slot>>>,
+    /// One for each slot that is not leased.
+    free: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -47,40 +50,74 @@ pub enum Origin {
     Built { because: String },
 }
 
-/// The cluster, for one scenario. Others wait until it is dropped. A `fresh` cluster lives on until the next lease or
+/// A cluster, for one scenario. Others wait until one is dropped. A `fresh` cluster lives on until the next lease or
 /// the pool's shutdown.
 pub struct Lease {
     cluster: Arc<dyn Cluster>,
     origin: Origin,
     took: Duration,
     slot: OwnedMutexGuard<Slot>,
+    /// Given back after the slot.
+    _place: OwnedSemaphorePermit,
 }
 
 impl ClusterPool {
-    /// An empty pool.
+    /// An empty pool for one cluster.
     pub fn new(launch: impl Launch + 'static) -> Self {
-        Self { launch: Box::new(launch), slot: Arc::default() }
+        Self::with_places(launch, 1)
+    }
+
+    /// An empty pool for so many clusters at a time, at least one.
+    pub fn with_places(launch: impl Launch + 'static, places: usize) -> Self {
+        let places = places.max(1);
+        let slots = (0..places).map(|_| Arc::default()).collect();
+        Self { launch: Box::new(launch), slots, free: Arc::new(Semaphore::new(places)) }
+    }
+
+    /// How many scenarios can have a cluster at a time.
+    pub fn places(&self) -> usize {
+        self.slots.len()
     }
 
     /// The live cluster if it is what the plan asks for and whole, else a new one in its place.
     pub async fn lease(&self, plan: &ClusterPlan) -> Result<Lease, ClusterError> {
         let clock = Clock::start();
         let took = || Duration::from_nanos(clock.now());
-        let mut slot = self.slot.clone().lock_owned().await;
+        let (mut slot, place) = self.free_slot().await;
         let because = match reusable(&slot, plan).await {
-            Ok(cluster) => return Ok(Lease { cluster, origin: Origin::Reused, took: took(), slot }),
+            Ok(cluster) => return Ok(Lease { cluster, origin: Origin::Reused, took: took(), slot, _place: place }),
             Err(because) => because,
         };
         tracing::info!(because, "building a cluster");
         empty(&mut slot).await?;
         let cluster = self.launch.launch(plan).await?;
         *slot = Slot { cluster: Some(cluster.clone()), plan: Some(plan.clone()), spoiled: None };
-        Ok(Lease { cluster, origin: Origin::Built { because }, took: took(), slot })
+        Ok(Lease { cluster, origin: Origin::Built { because }, took: took(), slot, _place: place })
     }
 
-    /// Removes the live cluster, once it is not leased.
+    /// A slot that nobody has leased, once there is one.
+    async fn free_slot(&self) -> (OwnedMutexGuard<Slot>, OwnedSemaphorePermit) {
+        loop {
+            // Never closed; if it were, the slots alone would keep the leases apart.
+            if let Ok(place) = self.free.clone().acquire_owned().await {
+                if let Some(slot) = self.slots.iter().find_map(|slot| slot.clone().try_lock_owned().ok()) {
+                    return (slot, place);
+                }
+                // A shutdown holds it for a moment.
+                drop(place);
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Removes the live clusters, once they are not leased.
     pub async fn shutdown(&self) -> Result<(), ClusterError> {
-        empty(&mut *self.slot.lock().await).await
+        let mut outcome = Ok(());
+        for slot in &self.slots {
+            let emptied = empty(&mut *slot.lock().await).await;
+            outcome = outcome.and(emptied);
+        }
+        outcome
     }
 }
 
@@ -125,6 +162,9 @@ async fn reusable(slot: &Slot, plan: &ClusterPlan) -> Result<Arc<dyn Cluster>, S
     let (Some(cluster), Some(old)) = (&slot.cluster, &slot.plan) else { return Err("it is the first".to_owned()) };
     if let Some(why) = &slot.spoiled {
         return Err(format!("the last one is spoiled: {why}"));
+    }
+    if let Some(why) = cluster.used_up() {
+        return Err(why);
     }
     if plan.isolation == Isolation::Fresh || old.isolation == Isolation::Fresh {
         return Err("isolation is `fresh`".to_owned());

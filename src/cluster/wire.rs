@@ -12,7 +12,7 @@ use tokio::time::timeout;
 mod bytes;
 mod requests;
 
-pub(crate) use bytes::{Reader, Writer};
+pub(crate) use self::bytes::{Reader, Writer};
 pub use requests::{Metadata, PartitionMetadata, TopicMetadata, find_coordinator, metadata};
 pub(crate) use requests::{elect_preferred, end_offsets, incremental_alter_topic, quorum_leader, reassign};
 

@@ -255,6 +255,7 @@ pub(crate) fn plan() -> Plan {
             settings: BTreeMap::new(),
             client: BTreeMap::new(),
             defect: None,
+            foreign: None,
         },
         faults: vec![cut("cut", 0, 4)],
         budget: BudgetPlan::default(),

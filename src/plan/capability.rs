@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{BackendKind, Between, DeadLetterEffect, Direction, FaultKind, MemberAction, NetworkEffect, Plan, Target};
+use super::{
+    BackendKind, Between, DeadLetterEffect, Direction, FaultKind, MemberAction, NetworkEffect, Plan, RestartOrder,
+    Target,
+};
 
 macro_rules! capabilities {
     ($($(#[doc = $doc:literal])* $variant:ident = $name:literal),* $(,)?) => {
@@ -109,6 +112,8 @@ impl Capabilities {
                 let cannot = [BrokerErrors, BrokerLinks, DeadLetterForbidden];
                 (Capability::ALL.iter().copied().filter(|c| !cannot.contains(c)).collect(), None)
             }
+            // There is no replication and no controller. A dead broker is rehearsed: nobody listens, and others lead after
+            // a while; its data are safe whatever happens.
             BackendKind::Embedded => (
                 [
                     CutRefuse,
@@ -117,12 +122,17 @@ impl Capabilities {
                     CutReset,
                     OneWayCut,
                     SlowNetwork,
+                    KillBroker,
+                    StopBroker,
+                    PauseBroker,
+                    RollingRestart,
                     MoveLeader,
                     CrashMember,
                     PauseMember,
                     ChangeMembers,
                     HandlerErrors,
-                    BrokerErrors,
+                    DeadLetterUnavailable,
+                    DeadLetterTooLarge,
                     Poison,
                     FindCoordinator,
                 ]
@@ -189,6 +199,9 @@ fn needs_of(kind: &FaultKind) -> Vec<Capability> {
         if *between == Between::Brokers {
             needs.push(Capability::BrokerLinks);
         }
+    }
+    if matches!(kind, FaultKind::RollingRestart { order: RestartOrder::ControllerLast, .. }) {
+        needs.push(Capability::FindController);
     }
     match kind.target() {
         Some(Target::Controller) => needs.push(Capability::FindController),

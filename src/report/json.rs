@@ -158,6 +158,17 @@ pub struct RunResult {
     pub backend: Option<BackendInfo>,
     pub seaworthy_version: String,
     pub scenarios: Vec<RunEntry>,
+    /// Selected, but not run: the backend cannot.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A scenario that the backend cannot run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeftOut {
+    pub name: String,
+    pub path: String,
+    pub reason: String,
 }
 
 /// One repeat of one scenario within a run.

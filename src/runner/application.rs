@@ -1,5 +1,6 @@
 //! The application under test, as the plan wants it: which kind, with what surroundings, and when it is ready.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +18,11 @@ use crate::subject::{Subject, SubjectError};
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Stage<'_> {
-    /// The plan's subject, not yet started.
-    pub(super) fn subject(&self, cluster: &Arc<dyn Cluster>) -> Arc<dyn Subject> {
+    /// The plan's subject, not yet started. `client`: the pipeline's client properties.
+    pub(super) fn subject(&self, cluster: &Arc<dyn Cluster>, client: BTreeMap<String, String>) -> Arc<dyn Subject> {
         let (exe, logs, recorder) = (self.context.exe.clone(), self.folder.join("logs"), self.recorder.clone());
         match &self.plan.subject.foreign {
-            None => Arc::new(PipelineSubject::new(exe, self.member_config(cluster), logs, recorder)),
+            None => Arc::new(PipelineSubject::new(exe, self.member_config(cluster, client), logs, recorder)),
             Some(plan) => {
                 let surroundings = Surroundings {
                     bootstrap: cluster.bootstrap(View::Subject),
@@ -123,7 +124,7 @@ impl Stage<'_> {
         self.folder.join("logs").join(format!("member-{member}.log"))
     }
 
-    fn member_config(&self, cluster: &Arc<dyn Cluster>) -> MemberConfig {
+    fn member_config(&self, cluster: &Arc<dyn Cluster>, client: BTreeMap<String, String>) -> MemberConfig {
         MemberConfig {
             clock_origin: self.recorder.clock().origin(),
             member: 0,
@@ -135,7 +136,7 @@ impl Stage<'_> {
             seed: self.seed,
             profile: self.plan.subject.profile.clone(),
             settings: self.plan.subject.settings.clone(),
-            client: self.plan.subject.client.clone(),
+            client,
             defect: self.plan.subject.defect,
         }
     }

@@ -134,9 +134,13 @@ impl Stage<'_> {
             Origin::Built { because } => format!("cluster: ready in {took:.1} s ({because})"),
         };
         self.context.events.emit(RunEvent::Note { name: self.plan.name.clone(), text });
+        // A backend that breaks is nobody's failure but its own, and ends the scenario at once.
+        let outcome = tokio::select! {
+            outcome = self.on_cluster(&cluster) => outcome,
+            error = cluster.broken() => Err(error.into()),
+        };
         let mut backend = cluster.info();
         backend.notes.push(self.context.backend_reason.clone());
-        let outcome = self.on_cluster(&cluster).await;
         self.phase("teardown", None);
         if let Err(error) = cluster.collect_logs(&self.folder.join("logs")).await {
             tracing::warn!(%error, "collecting the brokers' logs");
@@ -158,8 +162,9 @@ impl Stage<'_> {
         };
         or_cancelled(cancel, reset).await??;
         let settings = settings(plan)?;
+        let client = cluster.suit_client(&settings.client, &plan.subject.client).await?;
         let sent = Arc::new(SentLedger::default());
-        let subject = self.subject(cluster);
+        let subject = self.subject(cluster, client);
         let sink = self.sink(cluster, &settings, &sent)?;
         for member in 0..plan.subject.members {
             subject.start(member).await?;

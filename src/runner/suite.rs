@@ -1,14 +1,17 @@
 //! Several scenarios, each several times: selection, order, and the run folder's own files.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures::stream::{FuturesUnordered, StreamExt};
+
 use super::{RunContext, RunError, RunEvent, RunFolder, ScenarioOutcome, folder, run_one};
 use crate::clock::{self, Clock};
-use crate::diagnostic::{self, Diagnostic};
+use crate::diagnostic;
 use crate::exit_code::ExitCode;
 use crate::plan::{BackendKind, Capabilities, Plan};
-use crate::report::{self, RunEntry, RunResult, SCHEMA_VERSION, ScenarioResult};
+use crate::report::{self, LeftOut, RunEntry, RunResult, SCHEMA_VERSION, ScenarioResult};
 use crate::scenario;
 use crate::verdict::{Reason, Verdict};
 
@@ -23,6 +26,8 @@ pub struct Selection {
     pub set: Vec<(String, String)>,
     /// Where they are to run: what it cannot do is a mistake too. `None`: nowhere, they are only looked at.
     pub backend: Option<BackendKind>,
+    /// A file that was not named itself, but found in a folder, is left out where `backend` cannot run it, and told of.
+    pub leave_out: bool,
     /// (i, n): every n-th scenario, beginning with the i-th, from 1.
     pub shard: Option<(usize, usize)>,
 }
@@ -43,6 +48,8 @@ pub struct Selected {
     pub scenarios: Vec<(PathBuf, Plan)>,
     /// Rendered warnings of valid files.
     pub warnings: Vec<String>,
+    /// What the backend cannot run.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Reads every selected scenario. All invalid files are reported together.
@@ -50,7 +57,7 @@ pub fn select(selection: &Selection, colour: bool) -> Result<Selected, Selection
     let default = [PathBuf::from("scenarios")];
     let paths = if selection.paths.is_empty() { &default[..] } else { &selection.paths };
     let files = scenario::discover(paths).map_err(SelectionError::Io)?;
-    let (mut plans, mut invalid, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut plans, mut invalid, mut warnings, mut left_out) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for file in files {
         match scenario::load_with(&file, &selection.set) {
             Ok(loaded) => {
@@ -58,7 +65,15 @@ pub fn select(selection: &Selection, colour: bool) -> Result<Selected, Selection
                 let cannot = capabilities.map_or(Vec::new(), |capabilities| {
                     scenario::check_in(&loaded.source, &selection.set, &loaded.plan, &capabilities)
                 });
-                if cannot.iter().any(Diagnostic::is_error) {
+                let errors: Vec<&str> = cannot.iter().filter(|d| d.is_error()).map(|d| d.message.as_str()).collect();
+                if !errors.is_empty() && selection.leave_out && !paths.contains(&file) {
+                    let reason = errors.join("; ");
+                    let keep = selection.filter.as_ref().is_none_or(|text| fits(&loaded.plan, text));
+                    let path = file.display().to_string();
+                    left_out.extend(keep.then_some(LeftOut { name: loaded.plan.name, path, reason }));
+                    continue;
+                }
+                if !errors.is_empty() {
                     invalid.push(diagnostic::render_all(&cannot, &loaded.source, colour));
                     continue;
                 }
@@ -74,7 +89,7 @@ pub fn select(selection: &Selection, colour: bool) -> Result<Selected, Selection
         return Err(SelectionError::Invalid(invalid.join("\n")));
     }
     if let Some(filter) = &selection.filter {
-        plans.retain(|(_, plan)| plan.name.contains(filter.as_str()) || plan.tags.contains(filter));
+        plans.retain(|(_, plan)| fits(plan, filter));
     }
     if let Some((index, count)) = selection.shard {
         let mut position = 0;
@@ -83,7 +98,11 @@ pub fn select(selection: &Selection, colour: bool) -> Result<Selected, Selection
             (position - 1) % count.max(1) == index.saturating_sub(1)
         });
     }
-    Ok(Selected { scenarios: plans, warnings })
+    Ok(Selected { scenarios: plans, warnings, left_out })
+}
+
+fn fits(plan: &Plan, filter: &str) -> bool {
+    plan.name.contains(filter) || plan.tags.iter().any(|tag| tag == filter)
 }
 
 /// One command's run.
@@ -92,6 +111,8 @@ pub struct Suite {
     pub folder: RunFolder,
     pub repeat: u32,
     pub fail_fast: bool,
+    /// What the backend could not run, for the reports.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// What came of it.
@@ -103,34 +124,46 @@ pub struct SuiteReport {
 }
 
 impl Suite {
-    /// Runs all repeats of all scenarios, one at a time, interleaved: every scenario once, then again. Writes `run.json`,
-    /// `summary.md` and `junit.xml` after each, so that a run cut off leaves what it had.
+    /// Runs all repeats of all scenarios, interleaved: every scenario once, then again. As many at a time as the pool has
+    /// places. Writes `run.json`, `summary.md` and `junit.xml` after each, so that a run cut off leaves what it had.
     pub async fn run(&self, scenarios: &[(PathBuf, Plan)]) -> Result<SuiteReport, RunError> {
         let clock = Clock::start();
         let started_at = clock::wall_rfc3339();
         let mut report = SuiteReport { results: Vec::new(), errors: Vec::new(), exit: ExitCode::NothingSelected };
-        'all: for repeat in 1..=self.repeat.max(1) {
-            for (path, plan) in scenarios {
-                let began = clock.now();
-                let outcome = run_one(&self.context, &self.folder, path, plan.clone(), repeat).await;
-                let took = Duration::from_nanos(clock.now() - began);
-                self.note(plan, &outcome, took);
-                let stop = match &outcome {
-                    Err(RunError::Interrupted) => true,
-                    Err(_) => self.fail_fast,
-                    Ok(done) => self.fail_fast && done.result.verdict == Verdict::Fail,
-                };
-                match outcome {
-                    Ok(done) => report.results.push((done.result, done.folder)),
-                    Err(error) => report.errors.push((plan.name.clone(), error)),
-                }
-                report.exit = exit_of(&report);
-                let duration = Duration::from_nanos(clock.now());
-                self.write(&report, &started_at, duration)?;
-                if stop {
-                    break 'all;
-                }
+        let rounds = 1..=self.repeat.max(1);
+        let mut waiting =
+            rounds.flat_map(|repeat| scenarios.iter().map(move |(path, plan)| (repeat, path, plan))).enumerate();
+        let mut running = FuturesUnordered::new();
+        // By their place in the order, which concurrent scenarios do not keep.
+        let mut done = BTreeSet::new();
+        let mut stop = false;
+        loop {
+            while !stop && running.len() < self.context.pool.places() {
+                let Some((place, (repeat, path, plan))) = waiting.next() else { break };
+                running.push(async move {
+                    let began = clock.now();
+                    let outcome = run_one(&self.context, &self.folder, path, plan.clone(), repeat).await;
+                    (place, plan, outcome, Duration::from_nanos(clock.now() - began))
+                });
             }
+            let Some((place, plan, outcome, took)) = running.next().await else { break };
+            self.note(plan, &outcome, took);
+            stop |= match &outcome {
+                Err(RunError::Interrupted) => true,
+                Err(_) => self.fail_fast,
+                Ok(done) => self.fail_fast && done.result.verdict == Verdict::Fail,
+            };
+            match outcome {
+                Ok(outcome) => {
+                    let before = done.range(..place).count();
+                    done.insert(place);
+                    report.results.insert(before, (outcome.result, outcome.folder));
+                }
+                Err(error) => report.errors.push((plan.name.clone(), error)),
+            }
+            report.exit = exit_of(&report);
+            let duration = Duration::from_nanos(clock.now());
+            self.write(&report, &started_at, duration)?;
         }
         Ok(report)
     }
@@ -178,10 +211,12 @@ impl Suite {
             backend: results.first().and_then(|r| r.backend.clone()),
             seaworthy_version: env!("CARGO_PKG_VERSION").to_owned(),
             scenarios,
+            left_out: self.left_out.clone(),
         };
         let json = serde_json::to_vec_pretty(&run).map_err(|e| RunError::Internal(format!("run.json: {e}")))?;
         folder::write(&self.folder.path.join("run.json"), &json)?;
-        folder::write(&self.folder.path.join("summary.md"), report::summary(&results).as_bytes())?;
+        let summary = report::summary(&results) + &report::caveats_markdown(self.context.backend, &self.left_out);
+        folder::write(&self.folder.path.join("summary.md"), summary.as_bytes())?;
         folder::write(&self.folder.path.join("junit.xml"), report::junit(&self.folder.run_id, &results).as_bytes())
     }
 

@@ -51,6 +51,7 @@ fn the_example_of_the_format_page_is_this_plan() {
             settings: text_map(&[("retry.max-retries", "8")]),
             client: text_map(&[("reconnect.backoff.max.ms", "500")]),
             defect: None,
+            foreign: None,
         },
         faults: vec![FaultPlan {
             label: "network-1".into(),

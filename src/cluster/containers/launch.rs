@@ -16,13 +16,13 @@ use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt};
 
 use super::engine::{Engine, refused, split_image};
-use super::ports::Ports;
 use super::removal::{REAPER_VARIABLE, Reaper, labels, spawn_reaper};
 use super::settings::{self, HostPorts};
 use super::{CONTROL_PORT, ContainerCluster, Node, PROXY_PORT, create_proxy, driver};
 use crate::clock::{Clock, Nanos};
 use crate::cluster::pool::Launch;
-use crate::cluster::{Admin, BackendInfo, BrokerState, Cluster, ClusterError, View, wait, wire};
+use crate::cluster::ports::Ports;
+use crate::cluster::{Admin, BackendInfo, BrokerState, Cluster, ClusterError, View, path, wait};
 use crate::plan::{BackendKind, ClusterPlan};
 
 /// Overrides the broker's image by its full name.
@@ -204,7 +204,7 @@ impl ContainerCluster {
         brokers?;
         laps.lap("brokers");
 
-        let (offsets, path) = futures::join!(self.admin.create_offsets_topic(options.ready_within), self.prove_path());
+        let (offsets, path) = futures::join!(self.admin.create_offsets_topic(options.ready_within), path::prove(self));
         path?;
         offsets?;
         laps.lap("path proven, offsets topic");
@@ -304,45 +304,6 @@ impl ContainerCluster {
                 }
             }
         }
-    }
-
-    /// The subject's clients have no way around the proxies: brokers advertise the proxies and nothing else on that
-    /// path, and with the proxies closed it is dead while the direct path works.
-    async fn prove_path(&self) -> Result<(), ClusterError> {
-        let bypassed = |broker, seen: String| ClusterError::PathBypassed { broker, seen };
-        let proxies: BTreeMap<u32, String> =
-            self.nodes.iter().map(|node| (node.id, node.address(View::Subject))).collect();
-        let proxy_error = |broker| move |source| ClusterError::Proxy { broker, source };
-        try_join_all(self.nodes.iter().map(|node| async {
-            let address = node.address(View::Subject);
-            let seen = wire::metadata(&address, LOOK * 5).await.map_err(|e| bypassed(node.id, e.to_string()))?;
-            if seen.brokers != proxies {
-                let seen = format!("it advertises {:?}, the proxies are {proxies:?}", seen.brokers);
-                return Err(bypassed(node.id, seen));
-            }
-            Ok(())
-        }))
-        .await?;
-        try_join_all(
-            self.nodes.iter().map(|node| async { node.driver().enable(false).await.map_err(proxy_error(node.id)) }),
-        )
-        .await?;
-        let probed = try_join_all(self.nodes.iter().map(|node| async {
-            let (subject, direct) =
-                futures::join!(self.probe(node.id, View::Subject, LOOK), self.probe(node.id, View::Direct, LOOK * 5));
-            if subject.is_ok() {
-                return Err(bypassed(node.id, "it answers while its proxy is closed".to_owned()));
-            }
-            Ok(direct?)
-        }))
-        .await;
-        let opened = try_join_all(self.nodes.iter().map(|node| async {
-            node.driver().enable(true).await.map_err(proxy_error(node.id))?;
-            self.await_probe(node.id, View::Subject, LOOK * 5).await
-        }))
-        .await;
-        probed?;
-        opened.map(drop)
     }
 }
 

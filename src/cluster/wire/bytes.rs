@@ -66,7 +66,11 @@ impl Writer {
         &self.0
     }
 
-    fn raw(&mut self, bytes: &[u8]) -> &mut Self {
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
+    pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.extend_from_slice(bytes);
         self
     }
@@ -83,7 +87,17 @@ impl Reader {
         Self { bytes, at: 0 }
     }
 
-    fn take(&mut self, n: usize) -> Result<&[u8], WireError> {
+    /// How many bytes have been taken.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Everything, taken or not.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    pub fn take(&mut self, n: usize) -> Result<&[u8], WireError> {
         let end = self.at.checked_add(n).filter(|end| *end <= self.bytes.len());
         let taken = &self.bytes[self.at..end.ok_or(WireError::Malformed("it ends too early"))?];
         self.at += n;

@@ -13,7 +13,7 @@ const USUAL_EPHEMERAL_LOW: u16 = 32_768;
 
 /// Ports held until dropped.
 #[derive(Debug)]
-pub(super) struct Ports {
+pub(in crate::cluster) struct Ports {
     ports: Vec<u16>,
     #[cfg(target_os = "linux")]
     _held: Vec<std::os::unix::net::UnixListener>,

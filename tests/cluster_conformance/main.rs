@@ -1,6 +1,8 @@
-//! The container backend against a real engine, real brokers and real proxies. One cluster serves all trials in turn.
+//! One body of tests for every backend: what a cluster does must not depend on who runs it. Where librdkafka's mock differs
+//! from Kafka, the body asserts the difference, and `docs/embedded-backend.md` has it in its table.
 //!
-//! Without an engine the trials are ignored, and say so; with `SEAWORTHY_REQUIRE=containers` they fail.
+//! `embedded::…` runs everywhere. `containers::…` is ignored where no engine answers, says so, and fails with
+//! `SEAWORTHY_REQUIRE=containers`; one cluster serves all its trials in turn.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,14 +11,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use seaworthy::cluster::containers::{Engine, Launcher, Options, REAPER_VARIABLE, reaper_main};
+use seaworthy::cluster::containers::{Engine, Launcher, Options};
+use seaworthy::cluster::embedded::EmbeddedLauncher;
 use seaworthy::cluster::pool::{ClusterPool, Lease};
-use seaworthy::plan::{ClusterPlan, Isolation};
+use seaworthy::plan::{BackendKind, ClusterPlan, Isolation};
 
 mod brokers;
+mod embedded;
 mod facts;
 mod lifecycle;
 mod links;
+mod log;
 mod lost_fault;
 
 /// Short enough to wait for what does not come.
@@ -24,19 +29,30 @@ pub const SOON: Duration = Duration::from_millis(700);
 /// Long enough for what must come, on a loaded machine.
 pub const LATE: Duration = Duration::from_secs(60);
 
-type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+pub type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// What all trials share.
+/// What all trials of a backend share.
 #[derive(Clone)]
 pub struct Shared {
+    pub backend: BackendKind,
     pub run: String,
     pub pool: Arc<ClusterPool>,
 }
 
 impl Shared {
     pub async fn lease(&self) -> Result<Lease, seaworthy::cluster::ClusterError> {
-        self.pool.lease(&plan()).await
+        self.pool.lease(&self.plan()).await
+    }
+
+    pub fn plan(&self) -> ClusterPlan {
+        let config = if self.is_kafka() { plan().config } else { Default::default() };
+        ClusterPlan { config, ..plan() }
+    }
+
+    /// Whether what is asserted is Kafka's behaviour, or the mock's.
+    pub fn is_kafka(&self) -> bool {
+        self.backend != BackendKind::Embedded
     }
 }
 
@@ -78,8 +94,10 @@ macro_rules! ensure {
 }
 
 fn main() -> ExitCode {
-    if std::env::var_os(REAPER_VARIABLE).is_some() {
-        reaper_main();
+    seaworthy::testing::take_over();
+    if let Ok(client) = std::env::var(log::MEMBER_VARIABLE) {
+        log::be_a_member(&client);
+        return ExitCode::SUCCESS;
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => Arc::new(runtime),
@@ -87,6 +105,9 @@ fn main() -> ExitCode {
     };
     if let Ok(run) = std::env::var(lifecycle::ORPHAN_VARIABLE) {
         runtime.block_on(lifecycle::be_an_orphan_s_parent(&run));
+    }
+    if std::env::var_os(embedded::PARENT_VARIABLE).is_some() {
+        runtime.block_on(embedded::be_a_parent());
     }
     let mut arguments = Arguments::from_args();
     // They harm the same cluster.
@@ -100,24 +121,41 @@ fn main() -> ExitCode {
         );
     }
     let run = format!("test-{}", std::process::id());
-    let shared = Shared { run: run.clone(), pool: Arc::new(ClusterPool::new(Launcher::new(options(&run)))) };
+    let exe = match std::env::current_exe() {
+        Ok(exe) => exe,
+        Err(e) => panic!("the path of this program: {e}"),
+    };
+    let containers = Shared {
+        backend: BackendKind::Containers,
+        run: run.clone(),
+        pool: Arc::new(ClusterPool::new(Launcher::new(options(&run)))),
+    };
+    let mock =
+        Shared { backend: BackendKind::Embedded, run, pool: Arc::new(ClusterPool::new(EmbeddedLauncher::new(exe, 1))) };
 
-    let cases = [facts::cases(), links::cases(), brokers::cases(), lost_fault::cases(), lifecycle::cases()]
-        .into_iter()
-        .flatten();
-    let trials = cases.map(|Case { name, body }| {
-        let (runtime, shared) = (runtime.clone(), shared.clone());
-        let missing = engine.as_ref().err().map(ToString::to_string);
-        Trial::test(name, move || match missing {
+    let both =
+        || [facts::cases(), log::cases(), links::cases(), brokers::cases(), lost_fault::cases()].into_iter().flatten();
+    let of_embedded = both().chain(embedded::cases()).map(|case| (mock.clone(), case));
+    let of_containers =
+        both().chain(links::container_cases()).chain(lifecycle::cases()).map(|case| (containers.clone(), case));
+    let trials = of_embedded.chain(of_containers).map(|(shared, Case { name, body })| {
+        let runtime = runtime.clone();
+        let missing = engine.as_ref().err().filter(|_| shared.is_kafka()).map(ToString::to_string);
+        let ignored = missing.is_some() && !required;
+        Trial::test(format!("{}::{name}", shared.backend), move || match missing {
             Some(reason) => Err(Failed::from(reason)),
             None => runtime.block_on(body(shared)).map_err(|e| Failed::from(e.to_string())),
         })
-        .with_ignored_flag(engine.is_err() && !required)
+        .with_ignored_flag(ignored)
     });
     let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    if let Err(e) = runtime.block_on(mock.pool.shutdown()) {
+        eprintln!("FAILED: {e}");
+        return ExitCode::from(101);
+    }
     if engine.is_ok()
         && !arguments.list
-        && let Err(e) = runtime.block_on(lifecycle::nothing_is_left(&shared))
+        && let Err(e) = runtime.block_on(lifecycle::nothing_is_left(&containers))
     {
         eprintln!("FAILED: {e}");
         return ExitCode::from(101);
