@@ -22,7 +22,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// An address that completes no connection: its queue is full. Lives as long as what is held.
-fn black_hole(bench: &Bench) -> Result<(SocketAddr, tokio::net::TcpListener, Vec<TcpStream>), Error> {
+pub fn black_hole(bench: &Bench) -> Result<(SocketAddr, tokio::net::TcpListener, Vec<TcpStream>), Error> {
     let _context = bench.runtime.enter();
     let socket = tokio::net::TcpSocket::new_v4()?;
     socket.bind("127.0.0.1:0".parse()?)?;

@@ -1,11 +1,15 @@
 //! Where ours differs from Toxiproxy on purpose: both sides, asserted. The table for people is `docs/fault-proxy.md`.
 
 use std::io::{Read, Write};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Bench, End, Error, Outcome, SOON, end_of, ends, half_close, stays_silent, take};
+use crate::control::black_hole;
+use crate::support::{
+    Bench, End, Error, Outcome, SOON, connect, end_of, ends, half_close, refuses, stays_silent, take,
+};
 use crate::{Case, case, ensure, ensure_eq, ours};
 
 pub fn cases() -> Vec<Case> {
@@ -24,6 +28,7 @@ pub fn cases() -> Vec<Case> {
             "a slicer without a size: ours refuses it, Toxiproxy takes it and dies of the first byte",
             sizeless_slicer,
         ),
+        case("closing during a dial that hangs: ours does, Toxiproxy does not answer", closing_during_a_dial),
         case(
             "a proxy that was created closed: ours knows its port already, Toxiproxy does not",
             port_of_a_closed_proxy,
@@ -61,7 +66,7 @@ fn timeout_under_traffic(bench: &Bench) -> Outcome {
         let mut client = client.try_clone()?;
         std::thread::spawn(move || {
             // A byte every 50 ms.
-            while stopped.recv_timeout(Duration::from_millis(50)).is_err() {
+            while stopped.recv_timeout(Duration::from_millis(50)) == Err(RecvTimeoutError::Timeout) {
                 if client.write_all(b"x").is_err() {
                     return;
                 }
@@ -145,10 +150,41 @@ fn negative_numbers(bench: &Bench) -> Outcome {
 }
 
 fn sizeless_slicer(bench: &Bench) -> Outcome {
+    let own = bench.another()?;
+    let bench = own.bench();
     let proxy = bench.proxy()?;
     let body = json!({ "type": "slicer", "attributes": { "delay": 5 } });
     let answer = bench.call("POST", &format!("{}/toxics", proxy.path()), body.to_string())?;
     ensure_eq!(answer.status, if bench.is_ours() { 400 } else { 200 });
+    if bench.is_ours() {
+        return proxy.works();
+    }
+    let (mut client, mut server) = proxy.pair()?;
+    server.write_all(b"the first byte")?;
+    end_of(&mut client)?;
+    // It cannot be deleted any more.
+    std::mem::forget(proxy);
+    refuses(bench.control)
+}
+
+fn closing_during_a_dial(bench: &Bench) -> Outcome {
+    let (address, _listener, _queued) = black_hole(bench)?;
+    let own = bench.another()?;
+    let bench = own.bench();
+    let name = bench.fresh_name();
+    let listen = bench.create(&name, &address.to_string())?;
+    let mut client = connect(listen)?;
+    let close =
+        |bench: &Bench| bench.call("POST", &format!("/proxies/{name}"), json!({ "enabled": false }).to_string());
+    if bench.is_ours() {
+        ensure_eq!(close(bench)?.status, 200);
+        end_of(&mut client)?;
+        return refuses(listen);
+    }
+    // Taken in and dialling, as far as anybody outside can tell.
+    stays_silent(&mut client)?;
+    let outcome = close(&bench.within(SOON * 3));
+    ensure!(outcome.is_err(), "Toxiproxy closes a proxy that dials now: {outcome:?}");
     Ok(())
 }
 
@@ -176,7 +212,7 @@ fn affected(bench: &Bench, name: &str) -> Result<Vec<bool>, Error> {
     ensure_eq!(bench.call("POST", &format!("/proxies/{name}/toxics"), toxic.to_string())?.status, 200);
     let mut affected = Vec::new();
     for _ in 0..24 {
-        let mut client = crate::support::connect(listen)?;
+        let mut client = connect(listen)?;
         let (mut server, _) = upstream.accept()?;
         client.write_all(b"two")?;
         half_close(&client)?;

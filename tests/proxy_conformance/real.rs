@@ -54,6 +54,9 @@ mod container {
     use testcontainers_modules::testcontainers::runners::AsyncRunner;
     use testcontainers_modules::testcontainers::{ContainerAsync, GenericImage, ImageExt};
 
+    /// For an engine that is busy with other things.
+    const LATE: Duration = Duration::from_secs(60);
+
     pub type Running = ContainerAsync<GenericImage>;
 
     /// In the host's network: it must reach this process, and its proxies take any free port.
@@ -64,14 +67,14 @@ mod container {
         let image = image
             .with_network("host")
             .with_cmd(["-host=127.0.0.1".to_owned(), format!("-port={port}")])
-            .with_startup_timeout(super::super::support::LATE);
+            .with_startup_timeout(LATE);
         let running = image.start().await.map_err(|e| e.to_string())?;
         let listening = async {
             while tokio::net::TcpStream::connect(control).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        match tokio::time::timeout(super::super::support::LATE, listening).await {
+        match tokio::time::timeout(LATE, listening).await {
             Ok(()) => Ok((running, control)),
             Err(_) => Err(format!("Toxiproxy does not listen on {control}")),
         }

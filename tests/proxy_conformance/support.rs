@@ -72,8 +72,12 @@ pub struct Answer {
 
 impl Bench {
     pub fn new(which: Which, control: SocketAddr, runtime: Arc<Runtime>) -> Self {
-        let config = ureq::Agent::config_builder().timeout_global(Some(LATE)).http_status_as_error(false);
-        Self { which, control, runtime, agent: config.build().into() }
+        Self { which, control, runtime, agent: agent(LATE) }
+    }
+
+    /// The same server for a caller who has no patience.
+    pub fn within(&self, patience: Duration) -> Self {
+        Self { which: self.which, control: self.control, runtime: self.runtime.clone(), agent: agent(patience) }
     }
 
     pub fn is_ours(&self) -> bool {
@@ -120,7 +124,7 @@ impl Bench {
             Which::Toxiproxy => {
                 let lazy = Arc::new(real::Lazy::new(self.runtime.clone(), Ok(())));
                 let bench = Bench::new(self.which, lazy.control()?, self.runtime.clone());
-                Ok(Another { bench, server: Server::Container(lazy) })
+                Ok(Another { bench, _server: Server::Container(lazy) })
             }
         }
     }
@@ -129,7 +133,7 @@ impl Bench {
     pub fn another_with(&self, seed: u64) -> Result<Another, Error> {
         let server = self.runtime.block_on(FaultProxy::start(seed))?;
         let bench = Bench::new(Which::Ours, server.control(), self.runtime.clone());
-        Ok(Another { bench, server: Server::Ours(server) })
+        Ok(Another { bench, _server: Server::Ours { _running: server } })
     }
 
     pub fn fresh_name(&self) -> String {
@@ -146,14 +150,19 @@ impl Bench {
     }
 }
 
+fn agent(patience: Duration) -> ureq::Agent {
+    ureq::Agent::config_builder().timeout_global(Some(patience)).http_status_as_error(false).build().into()
+}
+
 /// A server of a trial's own.
 pub struct Another {
     bench: Bench,
-    server: Server,
+    /// Ends when it is dropped.
+    _server: Server,
 }
 
 enum Server {
-    Ours(FaultProxy),
+    Ours { _running: FaultProxy },
     Container(Arc<real::Lazy>),
 }
 
@@ -166,12 +175,10 @@ impl Another {
     pub fn stop(self) {}
 }
 
-impl Drop for Another {
+impl Drop for Server {
     fn drop(&mut self) {
-        match &self.server {
-            // Its own drop does it.
-            Server::Ours(_) => {}
-            Server::Container(lazy) => lazy.stop(),
+        if let Self::Container(lazy) = self {
+            lazy.stop();
         }
     }
 }

@@ -206,10 +206,10 @@ fn a_stream_that_lost_bytes_does_not_go_on_when_the_timeout_spares_it_from_now_o
     let start = Instant::now();
     let timeout = toxic(1, Kind::Timeout { timeout: 0 });
     let spared = Arc::new(Toxic { revision: 1, toxicity: 0.0, ..Toxic::clone(&timeout) });
-    let mut chain = Chain::new(connection(1, 1), &[timeout.clone()], start);
+    let mut chain = Chain::new(connection(1, 1), std::slice::from_ref(&timeout), start);
     chain.feed(data(5, start));
     assert_eq!(chain.next(start), None);
-    chain.apply(&[spared.clone()], start);
+    chain.apply(std::slice::from_ref(&spared), start);
     assert_eq!(chain.next(start), Some(Item::End(End::Closed)));
 
     let mut untouched = Chain::new(connection(1, 1), &[timeout], start);
@@ -254,7 +254,7 @@ fn limit_data_lets_exactly_so_many_bytes_through_and_closes() {
 fn a_limit_is_counted_over_its_updates() {
     let start = Instant::now();
     let limit = toxic(1, Kind::LimitData { bytes: 100 });
-    let mut chain = Chain::new(connection(1, 1), &[limit.clone()], start);
+    let mut chain = Chain::new(connection(1, 1), std::slice::from_ref(&limit), start);
     chain.feed(data(6, start));
     assert_eq!(chain.next(start), Some(data(6, start)));
     chain.apply(&[revised(&limit, Kind::LimitData { bytes: 10 })], start);
@@ -266,7 +266,7 @@ fn a_limit_is_counted_over_its_updates() {
 fn what_waits_is_timed_anew_when_a_toxic_is_updated() {
     let start = Instant::now();
     let latency = toxic(1, Kind::Latency { latency: 60_000, jitter: 0 });
-    let mut chain = Chain::new(connection(1, 1), &[latency.clone()], start);
+    let mut chain = Chain::new(connection(1, 1), std::slice::from_ref(&latency), start);
     chain.feed(data(1, start));
     assert_eq!(chain.next(start + 10 * MS), None);
     chain.apply(&[revised(&latency, Kind::Latency { latency: 40, jitter: 0 })], start + 10 * MS);
