@@ -83,6 +83,7 @@ fn ctrl_c_in_mid_fault_heals_and_leaves_no_process() {
     let (mut run, children) = in_mid_fault(folder.path());
     signal(run.id(), "INT");
     let status = run.wait().expect("an end");
+    assert!(children.len() >= 3, "two members and a mock: {children:?}");
     assert_eq!(status.code(), Some(130), "{status}");
     assert_eq!(living(&children), Vec::<u32>::new());
     let history = std::fs::read_to_string(folder.path().join("out/latest/short/1/history.jsonl")).expect("a history");
@@ -96,6 +97,7 @@ fn a_sigkill_leaves_no_process() {
     let (mut run, children) = in_mid_fault(folder.path());
     run.kill().expect("a kill");
     run.wait().expect("an end");
+    assert!(children.len() >= 3, "two members and a mock: {children:?}");
     // Members may take 5 s to drain and leave.
     for _ in 0..300 {
         if living(&children).is_empty() {
@@ -145,11 +147,11 @@ fn in_mid_fault(folder: &Path) -> (Child, Vec<u32>) {
                 pause();
             }
             let children = children(run.id());
-            assert!(children.len() >= 3, "two members and a mock: {children:?}");
             return (run, children);
         }
     }
-    panic!("it ended before its fault phase:\n{seen}");
+    let ended = run.wait();
+    panic!("it ended before its fault phase ({ended:?}):\n{seen}");
 }
 
 fn children(parent: u32) -> Vec<u32> {

@@ -68,10 +68,13 @@ impl Properties {
     }
 }
 
+/// Locked from the decision about an append until it is done.
+type SharedPartition = Arc<tokio::sync::Mutex<Partition>>;
+
 /// Logs of a cluster.
 pub(in crate::cluster::embedded) struct Logs {
     topics: Mutex<BTreeMap<String, Topic>>,
-    partitions: Mutex<HashMap<(String, i32), Arc<tokio::sync::Mutex<Partition>>>>,
+    partitions: Mutex<HashMap<(String, i32), SharedPartition>>,
     /// Brokers that are out of sync everywhere.
     fenced: Mutex<BTreeSet<u32>>,
     /// The first append that did not fit.
@@ -134,7 +137,7 @@ impl Logs {
         sizes.max_by_key(|(_, bytes)| *bytes)
     }
 
-    pub(super) fn partition(&self, topic: &str, number: i32) -> Arc<tokio::sync::Mutex<Partition>> {
+    pub(super) fn partition(&self, topic: &str, number: i32) -> SharedPartition {
         lock(&self.partitions).entry((topic.to_owned(), number)).or_default().clone()
     }
 

@@ -16,8 +16,11 @@ struct Request {
     correlation: i32,
     transactional: Option<String>,
     acks: i16,
-    topics: Vec<(String, Vec<(i32, Vec<u8>)>)>,
+    topics: Vec<(String, Vec<Batches>)>,
 }
+
+/// A topic partition's number, and the bytes for it.
+type Batches = (i32, Vec<u8>);
 
 /// What became of one batch.
 #[derive(Clone, Copy, Debug)]
