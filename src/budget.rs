@@ -9,7 +9,7 @@ use crate::plan::{BudgetPlan, Limit, Since};
 use crate::recovery::Recovery;
 
 /// A count of records, or seconds. In JSON a bare number.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum Amount {
     Count(u64),
@@ -26,7 +26,7 @@ impl std::fmt::Display for Amount {
 }
 
 /// One limit and what became of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct BudgetRow {
     /// Named as in the scenario file: `lost`, `recovery`, …
     pub metric: String,

@@ -135,7 +135,7 @@ fn run(checker: &Checker, case: &Case<'_>) -> Finding {
 const EXAMPLES: usize = 5;
 
 /// How a finding weighs on the verdict when its count is not 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
     /// Reported, budgeted, no verdict of its own.
@@ -147,7 +147,7 @@ pub enum Severity {
 }
 
 /// What a checker found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Finding {
     /// The anomaly's name, one of [`CHECKERS`].
     pub kind: String,
@@ -174,7 +174,7 @@ impl Finding {
 }
 
 /// One case of an anomaly: enough to look for it in the logs.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Example {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -12,11 +12,14 @@ mod check;
 mod clean;
 mod doctor;
 mod explain;
+mod generate;
 mod list;
+mod new;
 mod plan;
 mod progress;
 mod recheck;
 mod run;
+mod schema;
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -62,7 +65,11 @@ enum Command {
     Run(run::Run),
     /// Validate scenario files, every mistake at once; touches no cluster
     Check(check::Check),
-    /// Explain a diagnostic's code, an anomaly, a verdict, or a Kafka or librdkafka error
+    /// Write a commented scenario file from a template
+    New(new::New),
+    /// Print the JSON Schema of scenario files, for editors
+    Schema(schema::Schema),
+    /// Explain a word: a diagnostic's code, an anomaly, a verdict, a key, a Kafka or librdkafka error
     Explain(explain::Explain),
     /// List scenario files
     List(list::List),
@@ -72,8 +79,12 @@ enum Command {
     Recheck(recheck::Recheck),
     /// Show which backends work here, and what to do about what is missing
     Doctor(doctor::Doctor),
-    /// Remove what a dead run left: containers and networks
+    /// Remove what a dead run left: containers, networks and processes
     Clean(clean::Clean),
+    /// Print a completion script for a shell
+    Completions(generate::Completions),
+    /// Print the manual page
+    Man(generate::Man),
 }
 
 /// Which scenarios, for the commands that take several.
@@ -126,6 +137,10 @@ pub fn main() -> ExitCode {
         Command::Recheck(command) => command.run(colour),
         Command::Doctor(command) => command.run(),
         Command::Clean(command) => command.run(),
+        Command::New(command) => command.run(),
+        Command::Schema(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
     }
 }
 
@@ -166,6 +181,12 @@ fn log(verbose: u8) {
 fn print(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+}
+
+/// Prints a result byte for byte.
+fn write(bytes: &[u8]) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(bytes);
 }
 
 /// Prints a message to people beside the result.

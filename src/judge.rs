@@ -32,7 +32,7 @@ pub struct Judgement {
 }
 
 /// The counts of the first promise. A count that was not reached by the final read is in `undetermined`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Integrity {
     /// Distinct records that a send was begun for.
     pub attempted: u64,
@@ -64,7 +64,7 @@ pub struct Integrity {
 }
 
 /// A phase of the run, in seconds since its start.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PhaseRow {
     pub name: String,
     pub start_s: f64,
@@ -72,7 +72,7 @@ pub struct PhaseRow {
 }
 
 /// What the subject's own resilience components reported.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Components {
     pub retry: RetryReport,
@@ -83,20 +83,20 @@ pub struct Components {
     pub metrics: serde_json::Map<String, serde_json::Value>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct RetryReport {
     /// Signals named `retry`. 0 where the subject does not report them.
     pub retries: u64,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct BreakerReport {
     pub transitions: Vec<SignalRow>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct DlqReport {
     /// Records in the dead-letter topic, every one counted.
@@ -106,7 +106,7 @@ pub struct DlqReport {
 }
 
 /// One sign of life of a component.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SignalRow {
     pub t_s: f64,
     pub actor: Option<String>,

@@ -24,7 +24,7 @@ pub use render::duration_text;
 pub use timeline::{Step, StepAction, Timeline};
 
 /// Where brokers come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BackendKind {
     /// Real brokers and Toxiproxy in containers.
@@ -33,6 +33,11 @@ pub enum BackendKind {
     Embedded,
     /// A cluster that somebody else runs.
     External,
+}
+
+impl BackendKind {
+    /// Those that this version can run scenarios on.
+    pub const RUNNABLE: [Self; 2] = [Self::Containers, Self::Embedded];
 }
 
 impl std::fmt::Display for BackendKind {

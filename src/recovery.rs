@@ -35,7 +35,7 @@ pub use signals::breaker_state;
 use serde::{Deserialize, Serialize};
 
 /// `recovery` of `result.json`: the second promise in numbers. Times in seconds; `None`: not measured, or never came.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Recovery {
     /// Where the clock started: `inject` or `heal`; `None` in a run without faults, whose zero is the baseline's end.
@@ -73,7 +73,7 @@ pub struct Recovery {
 }
 
 /// One topic partition, one stream.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct ScopeRow {
     /// Topic partition of the input topic.
@@ -87,7 +87,7 @@ pub struct ScopeRow {
 }
 
 /// The first of a kind of signal after a fault.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Detection {
     pub fault: String,
@@ -97,7 +97,7 @@ pub struct Detection {
 }
 
 /// One injection of a fault.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct FaultRow {
     pub label: String,
@@ -114,7 +114,7 @@ pub struct FaultRow {
 }
 
 /// The proof that a fault bit.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct FaultEffect {
     pub evidence: Option<String>,

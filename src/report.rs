@@ -15,7 +15,7 @@ mod text;
 pub use caveats::{caveats, caveats_markdown};
 pub use json::{
     BackendInfo, Environment, Image, LeftOut, RunEntry, RunResult, SCHEMA_VERSION, ScenarioContext, ScenarioRef,
-    ScenarioResult,
+    ScenarioResult, schema,
 };
 pub use junit::junit;
 pub use summary::summary;

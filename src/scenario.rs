@@ -15,14 +15,16 @@ use crate::plan::Plan;
 
 mod backend;
 mod document;
+pub mod format;
 mod raw;
 mod reader;
+pub mod schema;
 mod validate;
 mod values;
 
-pub use backend::{check, check_in};
-pub use raw::{BREAKER_STATES, PROFILES};
-pub use values::{duration, is_kebab_case, size};
+pub use backend::{check, check_anywhere, check_in};
+pub use raw::{BREAKER_STATES, FAULT_KINDS, PROFILES};
+pub use values::{duration, is_kebab_case, size, to_kebab_case};
 
 use document::Document;
 use reader::Sink;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::plan::{HandlerError, TopicPartition};
 
+pub mod orphans;
 mod os;
 pub mod pipeline;
 pub mod process;

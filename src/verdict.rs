@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What a run proved. Ordered: the greater of two is the verdict of both together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Both promises were kept, and the run could have shown otherwise.
@@ -25,7 +25,7 @@ impl std::fmt::Display for Verdict {
 }
 
 /// Why the verdict is what it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Reason {
     /// An anomaly's, a budget's or a doubt's name, kebab-case.
     pub code: String,

@@ -21,7 +21,7 @@ fn without_an_engine_a_run_on_containers_exits_69_and_says_what_to_do() {
     assert!(err.contains("next: start Docker") && err.contains("images/prepare"), "{err}");
     let (code, out, _) = seaworthy(&["doctor"]);
     assert_eq!(code, 69);
-    assert!(out.contains("containers: no") && out.contains("next:"), "{out}");
+    assert!(out.contains("containers  no: ") && out.contains("next:"), "{out}");
 }
 
 #[test]

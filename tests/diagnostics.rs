@@ -36,6 +36,11 @@ fn judge(path: &Path) -> (Vec<Diagnostic>, String) {
         Err(invalid) => (invalid.source, invalid.diagnostics, None),
     };
     for backend in directives(&text, "backend") {
+        if backend == "any" {
+            let plan = plan.as_ref().expect("a good plan that nobody can run");
+            diagnostics.extend(scenario::check_anywhere(&source, &overrides, plan));
+            continue;
+        }
         let backend = match backend.as_str() {
             "embedded" => BackendKind::Embedded,
             "external" => BackendKind::External,
@@ -118,7 +123,12 @@ fn survives(name: &str, text: &str) {
             assert!(diagnostics.iter().any(Diagnostic::is_error));
             render_all(&diagnostics, &source, true);
             for diagnostic in &diagnostics {
-                diagnostic.location(&source);
+                assert!(codes::explain(diagnostic.code).is_some() && !diagnostic.message.is_empty(), "{diagnostic:?}");
+                if let Some(span) = &diagnostic.span {
+                    assert!(span.start <= span.end && span.end <= source.text.len(), "{diagnostic:?}");
+                }
+                let place = diagnostic.location(&source);
+                assert!(place.is_none_or(|l| (l.line, l.column) <= (l.end_line, l.end_column)), "{diagnostic:?}");
             }
         }
     }
@@ -161,6 +171,104 @@ const FRAGMENTS: [&str; 34] = [
     "\r",
     "\0",
 ];
+
+/// Every good file there is: shipped scenarios, templates, and those that the tests read.
+fn good_files() -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for folder in ["scenarios", "src/cli/new", "src/scenario/tests", "tests/broken"] {
+        for entry in std::fs::read_dir(here(folder)).unwrap().flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|e| e == "toml") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                // A template's name is that of the file that will be made of it.
+                let named = text.lines().find_map(|line| line.strip_prefix("name = \"")).unwrap();
+                files.push((named.split('"').next().unwrap().to_owned(), text));
+            }
+        }
+    }
+    files.sort();
+    assert!(files.len() > 15, "{}", files.len());
+    files
+}
+
+fn joined(lines: &[&str]) -> String {
+    lines.join("\n") + "\n"
+}
+
+#[test]
+fn a_line_that_is_lost_doubled_or_moved_makes_nothing_panic() {
+    for (name, text) in good_files() {
+        let lines: Vec<&str> = text.lines().collect();
+        for at in (0..lines.len()).filter(|at| !lines[*at].trim_start().starts_with('#')) {
+            let mut lost = lines.clone();
+            lost.remove(at);
+            survives(&name, &joined(&lost));
+            let mut doubled = lines.clone();
+            doubled.insert(at, lines[at]);
+            survives(&name, &joined(&doubled));
+            if at > 0 {
+                let mut moved = lines.clone();
+                moved.swap(at - 1, at);
+                survives(&name, &joined(&moved));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_value_of_another_type_or_size_makes_nothing_panic() {
+    for (name, text) in good_files() {
+        let lines: Vec<&str> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let Some((key, _)) = line.split_once('=').filter(|(key, _)| !key.trim_start().starts_with('#')) else {
+                continue;
+            };
+            for (round, fragment) in FRAGMENTS.iter().enumerate() {
+                // Each line sees a third of them, each value a third of the lines.
+                if (at + round) % 3 != 0 {
+                    continue;
+                }
+                let spoilt = format!("{key}= {fragment}");
+                let mut all = lines.clone();
+                all[at] = &spoilt;
+                survives(&name, &joined(&all));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_cut_off_or_of_another_encoding_makes_nothing_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in good_files() {
+        for at in (0..text.len()).step_by(41).filter(|at| text.is_char_boundary(*at)) {
+            survives(&name, &text[..at]);
+        }
+        let middle = text.floor_boundary(text.len() / 2);
+        for odd in ["\0", "\u{feff}", "\u{202e}", "\u{1f6a2}", "\u{85}", "\t", "\u{b}"] {
+            survives(&name, &format!("{}{odd}{}", &text[..middle], &text[middle..]));
+            survives(&name, &format!("{odd}{text}"));
+        }
+        // Not text at all: from a file, since there is no other way to have it.
+        let path = folder.path().join(format!("{name}.toml"));
+        let mut bytes = text.clone().into_bytes();
+        bytes[middle] = 0xff;
+        std::fs::write(&path, bytes).unwrap();
+        let invalid = scenario::load(&path).unwrap_err();
+        assert_eq!(invalid.diagnostics[0].code, codes::UNREADABLE);
+        assert!(invalid.render(true).contains("UTF-8"));
+    }
+}
+
+#[test]
+fn windows_line_ends_and_a_byte_order_mark_change_nothing() {
+    for (name, text) in good_files() {
+        let plan = |text: String| scenario::parse(&Source::new(format!("{name}.toml"), text)).unwrap().0;
+        let as_it_is = plan(text.clone());
+        assert_eq!(plan(text.replace('\n', "\r\n")), as_it_is, "{name}");
+        assert_eq!(plan(format!("\u{feff}{text}")), as_it_is, "{name}");
+    }
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]

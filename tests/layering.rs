@@ -47,6 +47,11 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["src/resilience", "src/workload", "src/cluster/admin", "src/cluster/embedded", "src/subject/pipeline"],
     ),
     ("clap", &["src/cli"]),
+    ("clap_complete", &["src/cli"]),
+    ("clap_mangen", &["src/cli"]),
+    ("terminal_size", &["src/cli"]),
+    // Derived where the types are that stand in `result.json`.
+    ("schemars", &["src/report", "src/judge", "src/recovery", "src/checker", "src/budget", "src/verdict", "src/plan"]),
     ("indicatif", &["src/cli"]),
     ("comfy_table", &["src/cli", "src/report"]),
     ("libtest_mimic", &["src/testing"]),

@@ -32,7 +32,10 @@ impl Check {
         let checked: Vec<(Source, Vec<Diagnostic>)> = files
             .iter()
             .map(|file| match scenario::load_with(file, &[]) {
-                Ok(loaded) => (loaded.source, loaded.warnings),
+                Ok(mut loaded) => {
+                    loaded.warnings.extend(scenario::check_anywhere(&loaded.source, &[], &loaded.plan));
+                    (loaded.source, loaded.warnings)
+                }
                 Err(invalid) => (invalid.source, invalid.diagnostics),
             })
             .collect();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{Colours, print, tell};
 use crate::diagnostic::render_all;
 use crate::exit_code::ExitCode;
+use crate::plan::{BackendKind, Capabilities};
 use crate::scenario;
 
 /// Shows what a scenario comes to, with every default filled in: nothing that decides a verdict is hidden.
@@ -24,7 +25,9 @@ impl Plan {
                 if !loaded.warnings.is_empty() {
                     tell(&render_all(&loaded.warnings, &loaded.source, colour.err));
                 }
-                print(&loaded.plan.render(100));
+                let width = terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0));
+                let text = if colour.out { loaded.plan.render_coloured(width) } else { loaded.plan.render(width) };
+                print(&format!("{text}{}", backends(&loaded.plan)));
                 ExitCode::Passed
             }
             Err(invalid) => {
@@ -33,4 +36,16 @@ impl Plan {
             }
         }
     }
+}
+
+/// Which backends can run it, and what the others lack.
+fn backends(plan: &crate::plan::Plan) -> String {
+    let line = |backend: BackendKind| {
+        let problems = scenario::check(plan, &Capabilities::of(backend));
+        match problems.first() {
+            None => format!("  {:<14}can run it", backend.to_string()),
+            Some(first) => format!("  {:<14}cannot: {}", backend.to_string(), first.message),
+        }
+    };
+    format!("\nBackends\n{}", BackendKind::RUNNABLE.map(line).join("\n"))
 }

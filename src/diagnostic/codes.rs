@@ -174,6 +174,12 @@ UNKNOWN_TOPIC = "unknown-topic":
 TOPIC_PARTITION_OUT_OF_RANGE = "topic-partition-out-of-range":
 "Topic partitions are numbered from 0 to `partitions` minus 1.";
 
+/// A role that nobody can have.
+ROLE_CANNOT_EXIST = "role-cannot-exist":
+"The fault is aimed at a role that nobody has in this cluster: a follower where there is one replica, a minority of fewer
+than three brokers, another leader where no other replica is, a member of the group when all have left. The injection
+would find nobody to hit.";
+
 /// No such member.
 MEMBER_OUT_OF_RANGE = "member-out-of-range":
 "Members of the consumer group are numbered from 0 to [subject] members minus 1. \"any\" draws one from the seed.";
@@ -245,6 +251,18 @@ RESERVED_PROPERTY = "reserved-property":
 "Seaworthy sets this property itself: addresses, listeners, node numbers and the group's name decide whether traffic
 goes through the proxies. A scenario that changed them would make its faults a fiction.";
 
+/// A setting that the components do not have, or not with this value.
+BAD_SETTING = "bad-setting":
+"[subject] settings overrides single values of the profile's settings, dotted as in a settings file: \"retry.max-retries\" = 8.
+There is no such setting, or it cannot have this value, alone or beside the others. The message says which, and the
+nearest name that there is.";
+
+/// A property that librdkafka refuses.
+BAD_CLIENT_PROPERTY = "bad-client-property":
+"[subject] client (and `client.` in its settings) are properties of librdkafka, verbatim. It was asked, and knows no
+property of this name or refuses the value; no client could be made. Names are those of librdkafka's CONFIGURATION.md:
+\"session.timeout.ms\" = 6000.";
+
 /// In the format, not in this version.
 NOT_YET_SUPPORTED = "not-yet-supported":
 "The scenario format has this, but this version of Seaworthy cannot do it yet. It is refused and not skipped, so that
@@ -273,6 +291,11 @@ BAD_IDENTITY = "bad-identity":
 "How a record is recognised in what the application writes: \"header\" (the header seaworthy-id is passed on), \"value\"
 (the value is passed on as it was), or { json = \"/order/id\" }, a JSON pointer (RFC 6901) into the value: a slash before
 each name, as in /order/id, and numbers for places in lists.";
+
+/// No backend of this version has all that it takes.
+NO_BACKEND = "no-backend":
+"The file is valid, but each backend that it may run on lacks something that a fault of it needs, so `seaworthy run` would
+refuse it everywhere. The message says what is lacking where; `seaworthy plan` lists the needs.";
 
 /// The file names other backends.
 BACKEND_NOT_REQUIRED = "backend-not-required":

@@ -7,6 +7,10 @@ use super::{
     Between, Direction, FaultKind, FaultPlan, Limit, MemberSelector, Plan, Since, StepAction, Timeline, floors,
 };
 
+mod page;
+
+use page::{coloured, ruler, wrapped};
+
 /// A duration as it is written in a scenario, exactly: "250ms", "1.5s", "1m 30s".
 pub fn duration_text(d: Duration) -> String {
     let nanos = d.as_nanos();
@@ -66,12 +70,18 @@ impl Plan {
         self.workload.warm_up + self.workload.baseline + Timeline::of(self).load_stops
     }
 
-    /// The resolved plan as text, for a terminal of `width` columns.
+    /// The resolved plan as text, for a terminal of `width` columns: longer lines are broken between words.
     pub fn render(&self, width: usize) -> String {
         let mut out = String::new();
         // Writing to a String cannot fail.
         let _ = self.write(&mut out, width);
-        out
+        let wide = width.max(page::NARROWEST);
+        out.lines().map(|line| wrapped(line, wide) + "\n").collect()
+    }
+
+    /// As [`Plan::render`], with headings and the timeline in colour.
+    pub fn render_coloured(&self, width: usize) -> String {
+        self.render(width).lines().map(|line| coloured(line) + "\n").collect()
     }
 
     fn write(&self, out: &mut String, width: usize) -> std::fmt::Result {
@@ -160,12 +170,13 @@ impl Plan {
         self.write_bars(out, &timeline, width)
     }
 
-    /// One line a fault: `#` while it is in force, `!` for what happens in an instant.
+    /// One line a fault: `#` while it is in force, `!` for what happens in an instant, then `~` as long as the recovery
+    /// budget allows; below them the times.
     fn write_bars(&self, out: &mut String, timeline: &Timeline, width: usize) -> std::fmt::Result {
         let before = self.workload.baseline;
         let whole = before + timeline.load_stops;
         let margin = self.faults.iter().map(|f| f.label.len()).max().unwrap_or(0).max("baseline".len()) + 2;
-        let columns = width.saturating_sub(margin + 3).clamp(20, 80);
+        let columns = width.saturating_sub(margin + 3).clamp(20, 100);
         let column = |at: Duration| {
             let share = at.as_secs_f64() / whole.as_secs_f64().max(f64::MIN_POSITIVE);
             ((share * columns as f64) as usize).min(columns - 1)
@@ -174,20 +185,39 @@ impl Plan {
         let mut bar = vec!['.'; columns];
         bar[..column(before)].fill('=');
         writeln!(out, "  {:<margin$}{}", "baseline", bar.iter().collect::<String>())?;
+        let mut times = vec![Duration::ZERO, timeline.load_stops];
         for (index, fault) in self.faults.iter().enumerate() {
             let mut bar = vec!['.'; columns];
             for inject in timeline.steps.iter().filter(|s| s.fault == index && s.action == StepAction::Inject) {
                 let from = column(before + inject.at);
                 let heal =
                     |s: &&super::Step| s.fault == index && s.round == inject.round && s.action == StepAction::Heal;
-                match timeline.steps.iter().find(heal) {
-                    Some(heal) => bar[from..=column(before + heal.at)].fill('#'),
+                let heal = timeline.steps.iter().find(heal).map(|heal| heal.at);
+                if let Some(limit) = self.budget.recovery {
+                    let zero = match limit.since.unwrap_or(fault.kind.default_since()) {
+                        Since::Inject => inject.at,
+                        Since::Heal => heal.unwrap_or(inject.at),
+                    };
+                    bar[column(before + zero)..=column(before + zero + limit.within)].fill('~');
+                }
+                match heal {
+                    // A broker or member that is gone is no harm that is held: others take over.
+                    Some(heal) => bar[from..=column(before + heal)].fill('#'),
                     None => bar[from] = '!',
                 }
+                times.extend([Some(inject.at), heal].into_iter().flatten());
             }
             writeln!(out, "  {:<margin$}{}", fault.label, bar.iter().collect::<String>())?;
         }
-        Ok(())
+        writeln!(out, "  {:<margin$}{}", "", ruler(&times, columns, |at| column(before + at)))?;
+        let legend = if self.budget.recovery.is_some() && !self.faults.is_empty() {
+            "# in force, ! an instant, ~ the recovery budget"
+        } else if self.faults.is_empty() {
+            "= the baseline; load goes on to the end"
+        } else {
+            "# in force, ! an instant"
+        };
+        writeln!(out, "  {:<margin$}{legend}", "")
     }
 
     fn write_budgets(&self, out: &mut String) -> std::fmt::Result {

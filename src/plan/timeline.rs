@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Plan, Since};
+use super::{FaultPlan, Plan, Since};
 
 /// What happens when, from the end of the baseline.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +53,7 @@ impl Timeline {
                     };
                 let end = at + held.unwrap_or_default();
                 load_stops = load_stops.max(zero + plan.observation.after).max(end + plan.observation.hold);
+                load_stops = load_stops.max(last_moment(plan, fault, at, end));
                 steps.push(Step { at, fault: index, round, action: StepAction::Inject });
                 if let Some(held) = held {
                     steps.push(Step { at: at + held, fault: index, round, action: StepAction::Heal });
@@ -63,6 +64,22 @@ impl Timeline {
         steps.sort_by_key(|s| (s.at, std::cmp::Reverse(s.action), s.fault));
         Self { steps, load_stops }
     }
+}
+
+/// The last moment at which a limit beside `recovery` can still be kept: with the load off before it, a run that would have
+/// kept it could not.
+fn last_moment(plan: &Plan, fault: &FaultPlan, injected: Duration, healed: Duration) -> Duration {
+    let budget = &plan.budget;
+    let counted = [budget.first_success, budget.drain].into_iter().flatten().map(|limit| {
+        let zero = match limit.since.unwrap_or(fault.kind.default_since()) {
+            Since::Inject => injected,
+            Since::Heal => healed,
+        };
+        zero + limit.within
+    });
+    // A gap begins, and a signal is awaited, with the harm itself.
+    let from_the_harm = [budget.outage, budget.detect].into_iter().flatten().map(|limit| injected + limit.within);
+    counted.chain(from_the_harm).max().map_or(Duration::ZERO, |last| last + plan.observation.window)
 }
 
 #[cfg(test)]
@@ -94,6 +111,18 @@ mod tests {
         let text = r#"fault = [{ at = "1s", lasts = "2s", repeat = { times = 2, every = "10s" }, pause = "one" }]"#;
         let rounds: Vec<_> = timeline(text).steps.iter().map(|s| (s.at.as_secs(), s.round)).collect();
         assert_eq!(rounds, [(1, 0), (3, 0), (11, 1), (13, 1)]);
+    }
+
+    #[test]
+    fn no_limit_ends_after_the_load() {
+        let stops = |budget: &str| {
+            let fault = "fault = [{ at = \"5s\", lasts = \"4s\", kill = { broker = 1 } }]";
+            timeline(&format!("budget = {{ {budget} }}\n{fault}")).load_stops.as_secs()
+        };
+        assert_eq!(stops("lost = 0"), 5 + 4 + 3);
+        assert_eq!(stops("outage = \"20s\""), 5 + 20 + 1);
+        assert_eq!(stops("first-success = { within = \"20s\", since = \"heal\" }"), 5 + 4 + 20 + 1);
+        assert_eq!(stops("drain = { within = \"20s\", since = \"inject\" }, detect = \"1s\""), 5 + 20 + 1);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::verdict::{Reason, Verdict};
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// Which scenario file was run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct ScenarioRef {
     pub name: String,
@@ -27,7 +27,7 @@ pub struct ScenarioRef {
 }
 
 /// An image by name, and by the identity that the engine gave it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Image {
     pub name: String,
@@ -35,7 +35,7 @@ pub struct Image {
 }
 
 /// What the scenario ran on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct BackendInfo {
     pub kind: BackendKind,
     #[serde(default)]
@@ -48,7 +48,7 @@ pub struct BackendInfo {
 }
 
 /// The machine, for people who compare.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Environment {
     pub host: Option<String>,
@@ -73,7 +73,7 @@ pub struct ScenarioContext {
 }
 
 /// `result.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ScenarioResult {
     pub schema_version: u32,
     pub scenario: ScenarioRef,
@@ -102,6 +102,11 @@ pub struct ScenarioResult {
     /// Fields of a newer version, kept.
     #[serde(flatten)]
     pub more: BTreeMap<String, serde_json::Value>,
+}
+
+/// The JSON Schema of `result.json`. Fields that it does not know are allowed: they may be a newer version's.
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(ScenarioResult).to_value()
 }
 
 impl ScenarioResult {

@@ -2,9 +2,12 @@
 //! own. The properties and their reasons are [`RECOVERY`]; this module knows no records.
 
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 
 pub use super::settings::{ClientRole, RECOVERY};
 
@@ -42,6 +45,49 @@ pub fn client_config(
         config.set(name, value);
     }
     config
+}
+
+/// What is wrong with a client property by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PropertyMistake {
+    /// librdkafka has no such property.
+    Unknown,
+    /// The property cannot have this value: librdkafka's own words.
+    Value(String),
+}
+
+/// Asks librdkafka whether it takes a property, without making a client.
+///
+/// # Errors
+/// That it does not, and why.
+pub fn check_property(name: &str, value: &str) -> Result<(), PropertyMistake> {
+    // Setting this one would load a library.
+    if name == "plugin.library.paths" {
+        return Ok(());
+    }
+    match ClientConfig::new().set(name, value).create_native_config() {
+        Ok(_) => Ok(()),
+        Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => Err(PropertyMistake::Unknown),
+        Err(KafkaError::ClientConfig(_, description, ..)) => Err(PropertyMistake::Value(description)),
+        Err(other) => Err(PropertyMistake::Value(other.to_string())),
+    }
+}
+
+/// The names of librdkafka's properties, but deprecated and hidden ones.
+pub fn known_properties() -> Vec<String> {
+    use rdkafka::bindings::{rd_kafka_conf_destroy, rd_kafka_conf_dump, rd_kafka_conf_dump_free, rd_kafka_conf_new};
+    let mut count = 0;
+    // SAFETY: the dump is an array of `count` C strings, names and values in turn, that lives until it is freed; every
+    // name is copied before, and nothing else holds the configuration.
+    unsafe {
+        let conf = rd_kafka_conf_new();
+        let dump = rd_kafka_conf_dump(conf, &mut count);
+        let names =
+            (0..count).step_by(2).map(|at| CStr::from_ptr(*dump.add(at)).to_string_lossy().into_owned()).collect();
+        rd_kafka_conf_dump_free(dump, count);
+        rd_kafka_conf_destroy(conf);
+        names
+    }
 }
 
 /// librdkafka's log lines go to `tracing`, under the target `librdkafka`.
@@ -103,5 +149,18 @@ mod tests {
         assert!(value("fetch.wait.max.ms") * 10 < value("socket.timeout.ms"));
         assert!(value("heartbeat.interval.ms") * 3 <= value("session.timeout.ms"));
         assert!(value("socket.timeout.ms") < value("session.timeout.ms"));
+    }
+
+    #[test]
+    fn librdkafka_is_asked_about_names_and_values() {
+        assert_eq!(check_property("session.timeout.ms", "6000"), Ok(()));
+        assert_eq!(check_property("sesion.timeout.ms", "6000"), Err(PropertyMistake::Unknown));
+        for (name, value) in
+            [("session.timeout.ms", "soon"), ("session.timeout.ms", "-1"), ("acks", "9999"), ("acks", "\0")]
+        {
+            assert!(matches!(check_property(name, value), Err(PropertyMistake::Value(_))), "{name}={value}");
+        }
+        let known = known_properties();
+        assert!(known.len() > 100 && known.iter().any(|name| name == "session.timeout.ms"), "{known:?}");
     }
 }

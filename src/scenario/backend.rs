@@ -2,7 +2,7 @@
 
 use super::document::Document;
 use crate::diagnostic::{Diagnostic, Source, codes};
-use crate::plan::{Capabilities, Plan};
+use crate::plan::{BackendKind, Capabilities, Plan};
 
 /// Headers, checksum and framing of a record, beside its value.
 const BYTES_BESIDE_THE_VALUE: u64 = 100;
@@ -25,6 +25,28 @@ pub fn check_in(
         document.place(&keys).mark(diagnostic)
     };
     problems(plan, capabilities).into_iter().map(placed).collect()
+}
+
+/// A warning if no backend of this version that the file allows can run the plan.
+pub fn check_anywhere(source: &Source, overrides: &[(String, String)], plan: &Plan) -> Option<Diagnostic> {
+    let allowed = BackendKind::RUNNABLE.into_iter().filter(|b| plan.requires.is_empty() || plan.requires.contains(b));
+    let mut lacks = Vec::new();
+    let mut place = vec!["requires".to_owned()];
+    for backend in allowed {
+        let problems = problems(plan, &Capabilities::of(backend));
+        let (path, first) = problems.first()?;
+        place.clone_from(path);
+        lacks.push(first.message.clone());
+    }
+    if lacks.is_empty() {
+        lacks.push("none that this version has is in `requires`".into());
+    }
+    let diagnostic = Diagnostic::warning(codes::NO_BACKEND, "no backend of this version can run this scenario")
+        .label("expected something that one of them can do")
+        .help(lacks.join("; "));
+    let Ok(document) = Document::parse(source, overrides) else { return Some(diagnostic) };
+    let keys: Vec<&str> = place.iter().map(String::as_str).collect();
+    Some(document.place(&keys).mark(diagnostic))
 }
 
 fn problems(plan: &Plan, capabilities: &Capabilities) -> Vec<(Vec<String>, Diagnostic)> {

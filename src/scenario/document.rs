@@ -143,6 +143,16 @@ impl Document {
         }
     }
 
+    /// The place of a dotted path's last key, where [`Document::place`] gives its value's.
+    pub fn key_place(&self, path: &[&str]) -> Place {
+        let Some((last, table)) = path.split_last() else { return self.place(path) };
+        let mut node = Some(&self.root);
+        for key in table {
+            node = node.and_then(|node| node.get(key));
+        }
+        node.and_then(|node| node.entry(last)).map_or_else(|| self.place(path), |entry| entry.place.clone())
+    }
+
     /// Is there a value at this path?
     pub fn has(&self, path: &[&str]) -> bool {
         let mut node = &self.root;

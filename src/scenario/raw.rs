@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::document::{Document, Node, Value};
+use super::format;
 use super::reader::{Field, Fields, Sink};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::plan::{
@@ -15,23 +16,11 @@ use crate::plan::{
 };
 
 mod fault;
-mod protocol;
+pub(super) mod protocol;
 mod subject;
 
-const ROOT: &[&str] = &[
-    "name",
-    "summary",
-    "tags",
-    "requires",
-    "cluster",
-    "topic",
-    "workload",
-    "subject",
-    "fault",
-    "budget",
-    "expect",
-    "observation",
-];
+pub use fault::KINDS as FAULT_KINDS;
+pub(super) use fault::{TARGET_KEYS, TARGET_WORDS};
 
 pub(super) use subject::FOREIGN_KEYS;
 
@@ -49,7 +38,7 @@ pub(super) struct Draft {
 
 /// Reads the whole document.
 pub(super) fn read(document: &Document, sink: &Sink) -> Draft {
-    let root = Fields::root(document, sink, ROOT);
+    let root = Fields::root(document, sink, &format::ROOT);
     let name = root.require("name", "name = \"the-files-stem\"").and_then(|f| f.text()).unwrap_or_default();
     let cluster = cluster(&root);
     let topic = topic(&root, &cluster);
@@ -82,7 +71,7 @@ fn requires(root: &Fields) -> Vec<BackendKind> {
 }
 
 fn cluster(root: &Fields) -> ClusterPlan {
-    let table = root.table("cluster", &["brokers", "kafka", "isolation", "image", "config"]);
+    let table = root.table("cluster", &format::CLUSTER);
     const ISOLATION: [(&str, Isolation); 2] = [("shared", Isolation::Shared), ("fresh", Isolation::Fresh)];
     ClusterPlan {
         brokers: table.get("brokers").and_then(|f| f.count(99)).unwrap_or(3),
@@ -94,7 +83,7 @@ fn cluster(root: &Fields) -> ClusterPlan {
 }
 
 fn topic(root: &Fields, cluster: &ClusterPlan) -> TopicPlan {
-    let table = root.table("topic", &["name", "partitions", "replication", "min-insync-replicas"]);
+    let table = root.table("topic", &format::TOPIC);
     let number = |key| table.get(key).and_then(|f| f.count(10_000)).map(|number| number as i32);
     let replication = number("replication").unwrap_or(cluster.brokers.min(3) as i32);
     TopicPlan {
@@ -106,7 +95,7 @@ fn topic(root: &Fields, cluster: &ClusterPlan) -> TopicPlan {
 }
 
 fn workload(root: &Fields) -> WorkloadPlan {
-    let table = root.table("workload", &["rate", "keys", "size", "poison", "producer", "warm-up", "baseline"]);
+    let table = root.table("workload", &format::WORKLOAD);
     const PRODUCERS: [(&str, ProducerKind); 3] =
         [("resilient", ProducerKind::Resilient), ("plain", ProducerKind::Plain), ("stock", ProducerKind::Stock)];
     let size = table.get("size").and_then(|f| {
@@ -133,21 +122,7 @@ fn workload(root: &Fields) -> WorkloadPlan {
 const SINCE: [(&str, Since); 2] = [("inject", Since::Inject), ("heal", Since::Heal)];
 
 fn budget(root: &Fields) -> BudgetPlan {
-    let known = [
-        "lost",
-        "because",
-        "duplicates",
-        "redelivered",
-        "reordered",
-        "dead-lettered",
-        "recovery",
-        "first-success",
-        "outage",
-        "drain",
-        "detect",
-        "progress-during-fault",
-    ];
-    let table = root.table("budget", &known);
+    let table = root.table("budget", &format::BUDGET);
     let count = |key| table.get(key).and_then(|f| f.tally());
     let limit = |key| table.get(key).and_then(|f| limit(&f));
     if let Some(field) = table.get("progress-during-fault") {
@@ -177,14 +152,14 @@ fn limit(field: &Field) -> Option<Limit> {
     if !matches!(field.node.value, Value::Table(_)) {
         return field.duration().map(|within| Limit { within, since: None });
     }
-    let table = field.table(&["within", "since"])?;
+    let table = field.table(&format::LIMIT)?;
     let within = table.require("within", "within = \"2s\"")?.duration();
     let since = table.get("since").map(|f| f.word(&SINCE));
     Some(Limit { within: within?, since: since.flatten() })
 }
 
 fn expect(root: &Fields) -> ExpectPlan {
-    let table = root.table("expect", &["breaker", "dead-letters"]);
+    let table = root.table("expect", &format::EXPECT);
     let states = BREAKER_STATES.map(|name| (name, name));
     let breaker = table
         .get("breaker")
@@ -193,7 +168,7 @@ fn expect(root: &Fields) -> ExpectPlan {
 }
 
 fn observation(root: &Fields, budget: &BudgetPlan) -> ObservationPlan {
-    let table = root.table("observation", &["window", "hold", "after", "quiesce", "final-read", "on-time"]);
+    let table = root.table("observation", &format::OBSERVATION);
     let seconds = |key, default| table.get(key).and_then(|f| f.some_duration()).unwrap_or(Duration::from_secs(default));
     let hold = seconds("hold", 3);
     let least = least_observation(budget, hold).unwrap_or(Duration::from_secs(5));
@@ -233,10 +208,8 @@ fn properties(table: &Fields, key: &str) -> BTreeMap<String, String> {
 }
 
 fn flatten(field: &Field, prefix: &str, properties: &mut BTreeMap<String, String>) {
-    for entry in Node::entries(field.node) {
+    for (entry, inner) in Node::entries(field.node).iter().zip(field.entries()) {
         let name = format!("{prefix}{}", entry.key);
-        let path = format!("{}.{}", field.path, entry.key);
-        let inner = Field { node: &entry.node, key_place: &entry.place, path, sink: field.sink };
         if matches!(entry.node.value, Value::Table(_)) {
             flatten(&inner, &format!("{name}."), properties);
         } else if let Some(text) = inner.flag_or_number_or_text() {

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use super::document::{Document, Node, Place, Value};
+use super::format::{self, Table};
 use super::values;
 use crate::diagnostic::{Diagnostic, codes, nearest};
 use crate::plan::TopicPartition;
@@ -54,14 +55,14 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// The whole document.
-    pub fn root(document: &'a Document, sink: &'a Sink, known: &[&str]) -> Self {
+    pub fn root(document: &'a Document, sink: &'a Sink, known: &Table) -> Self {
         let fields = Self { node: Some(&document.root), place: Place::File(0..0), path: String::new(), sink };
-        fields.refuse_unknown(known);
+        fields.refuse_unknown(&format::names(known));
         fields
     }
 
     /// A table within this one; absent ones read as empty.
-    pub fn table(&self, key: &str, known: &[&str]) -> Fields<'a> {
+    pub fn table(&self, key: &str, known: &Table) -> Fields<'a> {
         match self.get(key) {
             Some(field) => field.table(known).unwrap_or_else(|| self.absent(key)),
             None => self.absent(key),
@@ -110,7 +111,15 @@ impl<'a> Fields<'a> {
             let diagnostic = Diagnostic::error(codes::UNKNOWN_KEY, format!("{place} has no key `{}`", entry.key));
             let diagnostic = match nearest(&entry.key, known.iter().copied()) {
                 Some(name) => diagnostic.label(format!("expected `{name}`?")).help(format!("did you mean `{name}`?")),
-                None => diagnostic.label("unknown key").help(format!("known keys: {}", known.join(", "))),
+                None => match format::home_of(&entry.key) {
+                    // TOML's own trap: after a table's header every key is that table's.
+                    Some(home) => diagnostic.label(format!("belongs {home}")).help(format!(
+                        "`{}` stands {home}; known here: {}",
+                        entry.key,
+                        known.join(", ")
+                    )),
+                    None => diagnostic.label("unknown key").help(format!("known keys: {}", known.join(", "))),
+                },
             };
             self.sink.report(&join(&self.path, &entry.key), &entry.place, diagnostic);
         }
@@ -345,7 +354,32 @@ impl<'a> Field<'a> {
         items.iter().enumerate().map(at).collect()
     }
 
-    pub fn table(&self, known: &[&str]) -> Option<Fields<'a>> {
+    /// The value as a table of the format.
+    pub fn table(&self, known: &Table) -> Option<Fields<'a>> {
+        self.table_of(&format::names(known))
+    }
+
+    /// The entries of a table whose keys are the author's own; anything but a table is wrong.
+    pub fn open_table(&self) -> Option<Vec<Field<'a>>> {
+        if !matches!(self.node.value, Value::Table(_)) {
+            return self.wrong_type("a table", None);
+        }
+        Some(self.entries())
+    }
+
+    /// The entries of a table; none of anything else.
+    pub fn entries(&self) -> Vec<Field<'a>> {
+        let entry = |entry: &'a super::document::Entry| Field {
+            node: &entry.node,
+            key_place: &entry.place,
+            path: join(&self.path, &entry.key),
+            sink: self.sink,
+        };
+        self.node.entries().iter().map(entry).collect()
+    }
+
+    /// The value as a table of these keys.
+    pub fn table_of(&self, known: &[&str]) -> Option<Fields<'a>> {
         if !matches!(self.node.value, Value::Table(_)) {
             return self.wrong_type("a table", None);
         }

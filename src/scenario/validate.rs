@@ -8,7 +8,10 @@ use super::raw::Draft;
 use super::reader::Sink;
 use super::values;
 use crate::diagnostic::{Diagnostic, Source, codes, nearest};
-use crate::plan::{FaultPlan, Plan};
+use crate::plan::{FaultPlan, Plan, SubjectKind};
+use crate::resilience::Settings;
+use crate::resilience::client::{PropertyMistake, check_property, known_properties};
+use crate::resilience::settings::SettingsError;
 
 mod budget;
 mod fault;
@@ -46,6 +49,13 @@ pub(super) fn validate(draft: &Draft, document: &Document, source: &Source, sink
     rules.properties();
     fault::check(&rules);
     budget::check(&rules);
+}
+
+/// Which side of a property a mistake is on.
+#[derive(Clone, Copy)]
+enum At {
+    Name,
+    Value,
 }
 
 /// What every rule needs.
@@ -210,15 +220,83 @@ impl Rules<'_> {
         ];
         for (table, values, reserved) in tables {
             for key in values.keys().filter(|key| reserved.contains(&key.as_str())) {
-                // The name may be one key or, unquoted, several.
-                let whole: Vec<&str> = table.split('.').chain([key.as_str()]).collect();
-                let parts: Vec<&str> = table.split('.').chain(key.split('.')).collect();
-                let path = if self.document.has(&whole) { whole } else { parts };
                 let diagnostic = Diagnostic::error(codes::RESERVED_PROPERTY, format!("`{key}` is set by Seaworthy"))
                     .label("expected another property")
                     .help("take the line out: addresses and names decide whether traffic meets the faults");
-                self.sink.report(&path.join("."), &self.document.place(&path), diagnostic);
+                self.at_property(table, key, At::Name, diagnostic);
             }
+        }
+        if self.plan.subject.kind == SubjectKind::Pipeline && self.trusts(&["subject.kind", "subject.profile"]) {
+            self.settings();
+            self.client_properties();
+        }
+    }
+
+    /// Reports at a verbatim property, whose name may be one key or, unquoted, several.
+    fn at_property(&self, table: &str, key: &str, at: At, diagnostic: Diagnostic) {
+        let whole: Vec<&str> = table.split('.').chain([key]).collect();
+        let parts: Vec<&str> = table.split('.').chain(key.split('.')).collect();
+        let path = if self.document.has(&whole) { whole } else { parts };
+        let place = match at {
+            At::Name => self.document.key_place(&path),
+            At::Value => self.document.place(&path),
+        };
+        self.sink.report(&path.join("."), &place, diagnostic);
+    }
+
+    fn settings(&self) {
+        let Ok(profile) = self.plan.subject.profile.parse() else { return };
+        let Err(mistakes) = Settings::for_profile(profile).with_overrides(&self.plan.subject.settings) else { return };
+        for mistake in mistakes {
+            let (key, at, message, label) = match mistake {
+                SettingsError::UnknownKey { key, nearest } => {
+                    let label = nearest.map_or("expected a setting".into(), |name| format!("expected `{name}`?"));
+                    let message = format!("the components have no setting `{key}`");
+                    (key, At::Name, message, label)
+                }
+                SettingsError::Value { key, value, problem } => {
+                    let shown = format!("{value:?}");
+                    let problem = problem.strip_prefix(&shown).unwrap_or(&problem).trim();
+                    let message = format!("`{key}` cannot be {shown}: it {problem}");
+                    (key, At::Value, message, "expected another value".into())
+                }
+                SettingsError::Invalid { key, problem } => {
+                    let message = format!("`{key}` is not possible: {problem}");
+                    (key, At::Value, message, "expected another value".into())
+                }
+                other => (String::new(), At::Value, other.to_string(), "expected settings".into()),
+            };
+            let diagnostic = Diagnostic::error(codes::BAD_SETTING, message)
+                .label(label)
+                .help("settings are dotted, as \"retry.max-retries\" = 8 or \"breaker.reset-timeout\" = \"1s\"");
+            self.at_property("subject.settings", &key, at, diagnostic);
+        }
+    }
+
+    fn client_properties(&self) {
+        let subject = &self.plan.subject;
+        let of_settings = subject.settings.iter().filter_map(|(key, value)| {
+            key.strip_prefix("client.").map(|name| ("subject.settings", key.as_str(), name, value))
+        });
+        let own = subject.client.iter().map(|(key, value)| ("subject.client", key.as_str(), key.as_str(), value));
+        for (table, key, name, value) in own.chain(of_settings) {
+            let Err(mistake) = check_property(name, value) else { continue };
+            let at = if mistake == PropertyMistake::Unknown { At::Name } else { At::Value };
+            let diagnostic = match mistake {
+                PropertyMistake::Unknown => {
+                    let known = known_properties();
+                    let near = nearest(name, known.iter().map(String::as_str));
+                    Diagnostic::error(codes::BAD_CLIENT_PROPERTY, format!("librdkafka has no property `{name}`"))
+                        .label(near.map_or("expected a property of librdkafka".into(), |n| format!("expected `{n}`?")))
+                        .help("the names are those of librdkafka's CONFIGURATION.md")
+                }
+                PropertyMistake::Value(why) => {
+                    Diagnostic::error(codes::BAD_CLIENT_PROPERTY, format!("librdkafka refuses `{name}`: {why}"))
+                        .label("expected another value")
+                        .help("types and ranges are in librdkafka's CONFIGURATION.md")
+                }
+            };
+            self.at_property(table, key, at, diagnostic);
         }
     }
 

@@ -9,10 +9,11 @@ use crate::plan::{
     NetworkEffect, Repeat, RestartOrder, RestartWait, Target,
 };
 use crate::scenario::document::Value;
+use crate::scenario::format;
 use crate::scenario::reader::{Field, Fields};
 
-/// The kinds, by their keys.
-const KINDS: [&str; 12] = [
+/// The kinds of faults, by their keys.
+pub const KINDS: [&str; 12] = [
     "network",
     "slow-network",
     "kill",
@@ -27,9 +28,9 @@ const KINDS: [&str; 12] = [
     "poison",
 ];
 
-const TARGET_KEYS: [&str; 3] = ["broker", "leader-of", "follower-of"];
+pub(in crate::scenario) const TARGET_KEYS: [&str; 3] = ["broker", "leader-of", "follower-of"];
 
-const TARGET_WORDS: [(&str, Target); 6] = [
+pub(in crate::scenario) const TARGET_WORDS: [(&str, Target); 6] = [
     ("controller", Target::Controller),
     ("coordinator", Target::Coordinator),
     ("one", Target::One),
@@ -65,7 +66,7 @@ pub(super) fn read(root: &Fields) -> (Vec<FaultPlan>, Vec<usize>) {
 
 /// A fault with an empty label if the file gives none.
 fn read_one(item: &Field) -> Option<FaultPlan> {
-    let table = item.table(&[&["at", "lasts", "repeat", "label"], &KINDS[..]].concat())?;
+    let table = item.table(&format::FAULT)?;
     let at = table.require("at", "at = \"0s\"").and_then(|f| f.duration());
     let lasts = table.get("lasts").map(|f| f.some_duration());
     let repeat = table.get("repeat").map(|f| repeat(&f));
@@ -90,7 +91,7 @@ fn flip<T>(value: Option<Option<T>>) -> Option<Option<T>> {
 }
 
 fn repeat(field: &Field) -> Option<Repeat> {
-    let table = field.table(&["times", "every"])?;
+    let table = field.table(&format::REPEAT)?;
     let times = table.require("times", "times = 3").and_then(|f| f.count(1_000));
     let every = table.require("every", "every = \"10s\"").and_then(|f| f.some_duration());
     Some(Repeat { times: times?, every: every? })
@@ -138,7 +139,7 @@ fn one_kind(field: &Field) -> Option<FaultKind> {
             let (target, restart_after) = target_and_restart(field)?;
             Some(FaultKind::Stop { target, restart_after })
         }
-        "pause" => Some(FaultKind::Pause { target: target_among(field, &[])? }),
+        "pause" => Some(FaultKind::Pause { target: target_among(field, &format::TARGETED)? }),
         "rolling-restart" => rolling_restart(field),
         "move-leader" => move_leader(field),
         "member" => member(field),
@@ -151,7 +152,7 @@ fn one_kind(field: &Field) -> Option<FaultKind> {
 }
 
 fn network(field: &Field) -> Option<FaultKind> {
-    let table = field.table(&["cut", "effect", "direction", "between"])?;
+    let table = field.table(&format::NETWORK)?;
     let cut = table.require("cut", "cut = { leader-of = \"orders/0\" }").and_then(|f| target(&f));
     let effect = word_or(
         &table,
@@ -180,7 +181,7 @@ fn network(field: &Field) -> Option<FaultKind> {
 }
 
 fn slow_network(field: &Field) -> Option<FaultKind> {
-    let target = target_among(field, &["latency", "jitter", "rate"]);
+    let target = target_among(field, &format::SLOW_NETWORK);
     let table = field.fields();
     let latency = duration_or_zero(&table, "latency");
     let jitter = duration_or_zero(&table, "jitter");
@@ -192,13 +193,13 @@ fn slow_network(field: &Field) -> Option<FaultKind> {
 }
 
 fn target_and_restart(field: &Field) -> Option<(Target, Option<Duration>)> {
-    let target = target_among(field, &["restart-after"]);
+    let target = target_among(field, &format::RESTARTED);
     let restart = field.fields().get("restart-after").map(|f| f.some_duration());
     Some((target?, flip(restart)?))
 }
 
 fn rolling_restart(field: &Field) -> Option<FaultKind> {
-    let table = field.table(&["order", "wait"])?;
+    let table = field.table(&format::ROLLING_RESTART)?;
     let order = word_or(
         &table,
         "order",
@@ -215,7 +216,7 @@ fn rolling_restart(field: &Field) -> Option<FaultKind> {
 }
 
 fn move_leader(field: &Field) -> Option<FaultKind> {
-    let table = field.table(&["topic-partition", "to"])?;
+    let table = field.table(&format::MOVE_LEADER)?;
     let topic_partition =
         table.require("topic-partition", "topic-partition = \"orders/0\"").and_then(|f| f.topic_partition());
     let to = table.get("to").map(|f| broker_number(&f));
@@ -223,7 +224,7 @@ fn move_leader(field: &Field) -> Option<FaultKind> {
 }
 
 fn member(field: &Field) -> Option<FaultKind> {
-    let table = field.table(&["action", "member", "restart-after"])?;
+    let table = field.table(&format::MEMBER)?;
     let action = table.require("action", "action = \"crash\"").and_then(|f| {
         f.word(&[
             ("crash", MemberAction::Crash),
@@ -243,7 +244,7 @@ fn member(field: &Field) -> Option<FaultKind> {
 }
 
 fn handler_errors(field: &Field) -> Option<FaultKind> {
-    let table = field.table(&["rate", "error", "latency"])?;
+    let table = field.table(&format::HANDLER_ERRORS)?;
     let rate = table.require("rate", "rate = 1.0").and_then(|f| f.share());
     let words = [
         ("retriable", HandlerError::Retriable),
@@ -256,7 +257,7 @@ fn handler_errors(field: &Field) -> Option<FaultKind> {
 }
 
 fn broker_errors(field: &Field) -> Option<FaultKind> {
-    let table = field.table(&["api", "error", "rate", "times"])?;
+    let table = field.table(&format::BROKER_ERRORS)?;
     let name = |key, example, known: &[&'static str]| {
         let words: Vec<_> = known.iter().map(|name| (*name, *name)).collect();
         table.require(key, example).and_then(|f| f.word(&words)).map(str::to_owned)
@@ -284,7 +285,7 @@ fn broker_errors(field: &Field) -> Option<FaultKind> {
 }
 
 fn dead_letter_topic(field: &Field) -> Option<FaultKind> {
-    let table = field.table(&["effect"])?;
+    let table = field.table(&format::DEAD_LETTER_TOPIC)?;
     let effect = table.require("effect", "effect = \"unavailable\"")?.word(&[
         ("unavailable", DeadLetterEffect::Unavailable),
         ("forbidden", DeadLetterEffect::Forbidden),
@@ -294,16 +295,16 @@ fn dead_letter_topic(field: &Field) -> Option<FaultKind> {
 }
 
 fn poison(field: &Field) -> Option<FaultKind> {
-    let table = field.table(&["rate"])?;
+    let table = field.table(&format::POISON)?;
     Some(FaultKind::Poison { rate: table.require("rate", "rate = 0.1")?.share()? })
 }
 
-/// A target: bare, under `target`, or with its key among the kind's `others`.
-fn target_among(field: &Field, others: &[&str]) -> Option<Target> {
+/// A target: bare, under `target`, or with its key among the kind's own.
+fn target_among(field: &Field, kind: &format::Table) -> Option<Target> {
     if !matches!(field.node.value, Value::Table(_)) {
         return target(field);
     }
-    let table = field.table(&[&["target"], &TARGET_KEYS[..], others].concat())?;
+    let table = field.table_of(&[&format::names(kind)[..], &TARGET_KEYS[..]].concat())?;
     let among = table.given(&TARGET_KEYS);
     match (table.get("target"), &among[..]) {
         (Some(field), []) => target(&field),
@@ -334,7 +335,7 @@ fn target(field: &Field) -> Option<Target> {
             word
         }
         Value::Table(_) => {
-            let table = field.table(&TARGET_KEYS)?;
+            let table = field.table_of(&TARGET_KEYS)?;
             match &table.given(&TARGET_KEYS)[..] {
                 [one] => target_key(one),
                 // An unknown key has been reported already.

@@ -3,7 +3,7 @@
 use crate::resilience::classify::{all_codes, error_name};
 
 /// Requests whose answers can be replaced by an error.
-pub(super) const APIS: &[&str] = &[
+pub(in crate::scenario) const APIS: &[&str] = &[
     "produce",
     "fetch",
     "list-offsets",
@@ -25,6 +25,6 @@ pub(super) const APIS: &[&str] = &[
 ];
 
 /// Names of the brokers' errors, all but NONE: the codes that the classification knows.
-pub(super) fn errors() -> Vec<&'static str> {
+pub(in crate::scenario) fn errors() -> Vec<&'static str> {
     all_codes().filter(|code| *code >= -1 && *code != 0).filter_map(error_name).collect()
 }

@@ -7,6 +7,7 @@ use super::{PROFILES, properties, texts};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::plan::{Defect, ForeignPlan, HeaderConvention, Identity, Ready, SubjectKind, SubjectPlan};
 use crate::scenario::document::Value;
+use crate::scenario::format;
 use crate::scenario::reader::{Field, Fields};
 
 /// Keys of `[subject]` that only applications of one's own have.
@@ -14,8 +15,7 @@ pub(in crate::scenario) const FOREIGN_KEYS: [&str; 9] =
     ["command", "env", "identity", "dead-letter-headers", "ready", "stop-grace", "ordered", "exactly-once", "image"];
 
 pub(super) fn read(root: &Fields) -> SubjectPlan {
-    let own = ["kind", "members", "profile", "settings", "client", "defect"];
-    let table = root.table("subject", &[&own[..], &FOREIGN_KEYS[..]].concat());
+    let table = root.table("subject", &format::SUBJECT);
     const KINDS: [(&str, SubjectKind); 4] = [
         ("pipeline", SubjectKind::Pipeline),
         ("process", SubjectKind::Process),
@@ -36,17 +36,21 @@ pub(super) fn read(root: &Fields) -> SubjectPlan {
         settings: properties(&table, "settings"),
         client: properties(&table, "client"),
         defect: table.get("defect").and_then(|f| f.word(&DEFECTS)),
-        foreign: (kind == SubjectKind::Process).then(|| foreign(&table)),
+        // Read for its mistakes whatever the kind is.
+        foreign: Some(foreign(&table, kind)).filter(|_| kind == SubjectKind::Process),
     }
 }
 
-fn foreign(table: &Fields) -> ForeignPlan {
+fn foreign(table: &Fields, kind: SubjectKind) -> ForeignPlan {
     const HEADERS: [(&str, HeaderConvention); 2] =
         [("none", HeaderConvention::None), ("seaworthy", HeaderConvention::Seaworthy)];
-    let command = table.require("command", "command = [\"python3\", \"app.py\"]");
-    if let Some(command) = command.as_ref().filter(|field| field.items().is_empty()) {
+    if kind == SubjectKind::Process
+        && let Some(command) = table.require("command", "command = [\"python3\", \"app.py\"]")
+        && matches!(&command.node.value, Value::Array(items) if items.is_empty())
+    {
         command.report(Diagnostic::error(codes::ZERO, "`command` names no program").label("expected a program"));
     }
+    table.get("image").map(|field| field.text());
     let flag = |key| table.get(key).and_then(|field| field.flag()).unwrap_or(false);
     ForeignPlan {
         command: texts(table, "command"),
@@ -75,7 +79,7 @@ fn identity(field: &Field) -> Option<Identity> {
             .word(&[("header", 0), ("value", 1)])
             .map(|n| if n == 0 { Identity::Header } else { Identity::Value });
     }
-    let pointer = field.table(&["json"])?.require("json", "json = \"/order/id\"")?;
+    let pointer = field.table(&format::IDENTITY)?.require("json", "json = \"/order/id\"")?;
     let text = pointer.text()?;
     if !text.starts_with('/') {
         let message = format!("`{text}` is no JSON pointer");
@@ -90,7 +94,7 @@ fn identity(field: &Field) -> Option<Identity> {
 
 /// `{ group-stable = "30s" }`, or `{ line = "ready", within = "30s" }`.
 fn ready(field: &Field) -> Option<Ready> {
-    let table = field.table(&["group-stable", "line", "within"])?;
+    let table = field.table(&format::READY)?;
     match (table.get("group-stable"), table.get("line")) {
         (Some(_), Some(line)) => {
             line.report(

@@ -2,7 +2,7 @@
 
 use super::{Rules, text};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::plan::{FaultKind, Limit, MemberAction, MemberSelector, Since, Target, floors};
+use crate::plan::{FaultKind, HandlerError, Limit, MemberAction, MemberSelector, Since, Target, floors};
 use crate::scenario::raw::least_observation;
 
 pub(super) fn check(rules: &Rules) {
@@ -189,25 +189,51 @@ fn recovery_possible(rules: &Rules) {
     }
 }
 
+/// Only what is certain: that nothing in the scenario can cause what is awaited.
 fn expectations(rules: &Rules) {
     let plan = rules.plan;
-    if !plan.faults.is_empty() || !rules.trusts(&["fault", "expect", "workload.poison"]) {
+    if !rules.trusts(&["fault", "expect", "workload", "subject.kind", "budget"]) {
         return;
     }
-    let impossible = |path: &str, what: &str, help: &str| {
+    let impossible = |path: &str, message: &str, help: &str| {
         rules.report(
             path,
-            Diagnostic::error(codes::EXPECTATION_IMPOSSIBLE, format!("nothing in this scenario can {what}"))
+            Diagnostic::error(codes::EXPECTATION_IMPOSSIBLE, message)
                 .label("expected something that causes it")
                 .help(help),
         );
     };
-    if plan.expect.breaker.iter().any(|state| matches!(state.as_str(), "open" | "half-open")) {
-        let help = "add a [[fault]], such as handler-errors = { rate = 1.0 } or a network cut";
-        impossible("expect.breaker", "open a circuit breaker", help);
+    let states = &plan.expect.breaker;
+    if let Some(state) = states.iter().find(|state| matches!(state.as_str(), "forced-open" | "disabled")) {
+        let message = format!("a breaker is `{state}` only when a program orders it, and none does in a run");
+        impossible("expect.breaker", &message, "expect \"open\", \"half-open\" and \"closed\"");
+    } else if states.iter().any(|state| matches!(state.as_str(), "open" | "half-open"))
+        && !plan.faults.iter().any(|fault| trips(&fault.kind))
+    {
+        let help = "add a [[fault]], such as handler-errors = { rate = 1.0 } or a network cut; members that come and go, and bad \
+                    records, do not count against a breaker";
+        impossible("expect.breaker", "nothing in this scenario can open a circuit breaker", help);
     }
-    if plan.expect.dead_letters.is_some_and(|count| count > 0) && plan.workload.poison == 0.0 {
+    let Some(count) = plan.expect.dead_letters.filter(|count| *count > 0) else { return };
+    let group_only = plan.faults.iter().all(|fault| matches!(fault.kind, FaultKind::Member { .. }));
+    if group_only && plan.workload.poison == 0.0 {
         let help = "set [workload] poison, or add a [[fault]] with poison or handler-errors";
-        impossible("expect.dead-letters", "make a dead letter", help);
+        impossible("expect.dead-letters", "nothing in this scenario can make a dead letter", help);
+        return;
+    }
+    let records = plan.load_time().as_secs_f64() * f64::from(plan.workload.rate);
+    if count as f64 > records {
+        let message = format!("{count} dead letters are expected of {records:.0} records");
+        impossible("expect.dead-letters", &message, "expect fewer, or raise [workload] rate");
+    }
+}
+
+/// Can it count against a circuit breaker?
+fn trips(kind: &FaultKind) -> bool {
+    match kind {
+        FaultKind::Member { .. } | FaultKind::Poison { .. } => false,
+        // The record's fault, unless the call takes long enough to time out.
+        FaultKind::HandlerErrors { error: HandlerError::Permanent, latency, .. } => !latency.is_zero(),
+        _ => true,
     }
 }

@@ -53,12 +53,22 @@ fn aim(rules: &Rules, index: usize, fault: &FaultPlan) {
             let path = rules.first_given(&inner, &["follower-of"]);
             topic_partition(rules, &path, tp);
             if rules.plan.topic.replication == 1 && rules.trusts(&["topic.replication", "cluster.brokers"]) {
-                nothing(rules, &path, "a topic with one replica has no followers");
+                nobody(
+                    rules,
+                    &path,
+                    "a topic with one replica has no followers",
+                    "raise [topic] replication, or aim at the leader",
+                );
             }
         }
         Some(Target::Minority) if rules.plan.cluster.brokers < 3 && rules.trusts(&["cluster.brokers"]) => {
-            let message = format!("a minority of {} brokers is none", rules.plan.cluster.brokers);
-            nothing(rules, &inner, &message);
+            let message = format!("a minority of {} is none", brokers_text(rules.plan.cluster.brokers));
+            nobody(
+                rules,
+                &inner,
+                &message,
+                "a minority takes three brokers or more: raise [cluster] brokers, or aim at \"one\"",
+            );
         }
         _ => {}
     }
@@ -175,7 +185,8 @@ fn effect(rules: &Rules, index: usize, fault: &FaultPlan) {
             }
             let alone = rules.plan.cluster.brokers == 1 && rules.trusts(&["cluster.brokers"]);
             if *between == Between::Brokers && alone {
-                nothing(rules, &below("between"), "one broker alone has no other brokers to be cut off from");
+                let why = "one broker alone has no other brokers to be cut off from";
+                nobody(rules, &below("between"), why, "raise [cluster] brokers");
             }
         }
         FaultKind::SlowNetwork { latency, jitter, rate: None, .. } if latency.is_zero() && jitter.is_zero() => {
@@ -191,7 +202,12 @@ fn effect(rules: &Rules, index: usize, fault: &FaultPlan) {
         FaultKind::MoveLeader { .. }
             if rules.plan.topic.replication == 1 && rules.trusts(&["topic.replication", "cluster.brokers"]) =>
         {
-            nothing(rules, &base, "a topic with one replica has nobody to move the leader to");
+            nobody(
+                rules,
+                &base,
+                "a topic with one replica has nobody to move the leader to",
+                "raise [topic] replication",
+            );
         }
         _ => {}
     }
@@ -202,6 +218,18 @@ fn nothing(rules: &Rules, path: &str, why: &str) {
         .label("expected something that does harm")
         .help("a run whose fault has no effect proves nothing; for a control run take the [[fault]] out");
     rules.report(path, diagnostic);
+}
+
+/// A role that nobody has.
+fn nobody(rules: &Rules, path: &str, why: &str, help: &str) {
+    let diagnostic = Diagnostic::error(codes::ROLE_CANNOT_EXIST, format!("this fault finds nobody to hit: {why}"))
+        .label("expected a role that somebody has")
+        .help(help);
+    rules.report(path, diagnostic);
+}
+
+fn brokers_text(brokers: u32) -> String {
+    if brokers == 1 { "1 broker".into() } else { format!("{brokers} brokers") }
 }
 
 fn repeat(rules: &Rules, index: usize, fault: &FaultPlan) {
@@ -223,9 +251,9 @@ fn overlaps(rules: &Rules) {
     let faults = &rules.plan.faults;
     for (index, fault) in faults.iter().enumerate() {
         // One message a fault, whatever else it collides with.
-        let Some(other) =
-            (0..index).find(|other| same_thing(&faults[*other].kind, &fault.kind) && meet(&faults[*other], fault))
-        else {
+        let Some(other) = (0..index).find(|other| {
+            same_thing(&faults[*other].kind, &fault.kind) && meet(&faults[*other], fault, rules.plan.cluster.brokers)
+        }) else {
             continue;
         };
         let diagnostic = Diagnostic::error(
@@ -242,7 +270,8 @@ fn overlaps(rules: &Rules) {
 /// Do two faults certainly change one and the same state? Drawn targets and roles that move on a kill may differ.
 fn same_thing(a: &FaultKind, b: &FaultKind) -> bool {
     use FaultKind::{
-        BrokerErrors, DeadLetterTopic, HandlerErrors, Kill, Member, Network, Pause, Poison, SlowNetwork, Stop,
+        BrokerErrors, DeadLetterTopic, HandlerErrors, Kill, Member, Network, Pause, Poison, RollingRestart,
+        SlowNetwork, Stop,
     };
     match (a, b) {
         (Kill { .. } | Stop { .. } | Pause { .. }, Kill { .. } | Stop { .. } | Pause { .. }) => {
@@ -251,6 +280,9 @@ fn same_thing(a: &FaultKind, b: &FaultKind) -> bool {
                 (a, b) => a == Some(&Target::All) || b == Some(&Target::All),
             }
         }
+        // It restarts every broker, and waits for one that is not there.
+        (RollingRestart { .. }, Kill { .. } | Stop { .. } | Pause { .. } | RollingRestart { .. })
+        | (Kill { .. } | Stop { .. } | Pause { .. }, RollingRestart { .. }) => true,
         (
             Network { cut: a, direction: from, between: here, .. },
             Network { cut: b, direction: to, between: there, .. },
@@ -279,9 +311,12 @@ fn same_link(a: &Target, b: &Target) -> bool {
     }
 }
 
+/// The least that a broker's restart takes, shutdown and start.
+const A_RESTART: Duration = Duration::from_secs(3);
+
 /// Are both in force at some moment? What has no end of its own is in force until the load's end.
-fn meet(a: &FaultPlan, b: &FaultPlan) -> bool {
-    let (a, b) = (intervals(a), intervals(b));
+fn meet(a: &FaultPlan, b: &FaultPlan, brokers: u32) -> bool {
+    let (a, b) = (intervals(a, brokers), intervals(b, brokers));
     let (mut i, mut j) = (0, 0);
     while let (Some((a_from, a_to)), Some((b_from, b_to))) = (a.get(i), b.get(j)) {
         if a_from < b_to && b_from < a_to {
@@ -292,13 +327,17 @@ fn meet(a: &FaultPlan, b: &FaultPlan) -> bool {
     false
 }
 
-fn intervals(fault: &FaultPlan) -> Vec<(Duration, Duration)> {
+fn intervals(fault: &FaultPlan, brokers: u32) -> Vec<(Duration, Duration)> {
+    let held = match fault.kind {
+        FaultKind::RollingRestart { .. } => Some(A_RESTART * brokers),
+        _ => held(fault),
+    };
     let rounds = fault.repeat.map_or(1, |r| r.times);
     let every = fault.repeat.map_or(Duration::ZERO, |r| r.every);
     (0..rounds)
         .map(|round| {
             let from = fault.at + every * round;
-            (from, held(fault).map_or(Duration::MAX, |held| from + held))
+            (from, held.map_or(Duration::MAX, |held| from + held))
         })
         .collect()
 }
