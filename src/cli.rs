@@ -18,6 +18,7 @@ mod new;
 mod plan;
 mod progress;
 mod recheck;
+mod report;
 mod run;
 mod schema;
 
@@ -77,6 +78,8 @@ enum Command {
     Plan(plan::Plan),
     /// Judge a recorded run again, from its history alone
     Recheck(recheck::Recheck),
+    /// Write run folders as one self-contained HTML page; of several, every sample side by side
+    Report(report::Report),
     /// Show which backends work here, and what to do about what is missing
     Doctor(doctor::Doctor),
     /// Remove what a dead run left: containers, networks and processes
@@ -135,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::List(command) => command.run(colour),
         Command::Plan(command) => command.run(colour),
         Command::Recheck(command) => command.run(colour),
+        Command::Report(command) => command.run(colour),
         Command::Doctor(command) => command.run(),
         Command::Clean(command) => command.run(),
         Command::New(command) => command.run(),

@@ -229,6 +229,8 @@ fn components(case: &Case<'_>) -> Components {
 }
 
 #[cfg(test)]
+mod edges;
+#[cfg(test)]
 mod recoveries;
 #[cfg(test)]
 mod stories;

@@ -16,6 +16,7 @@
 mod analysis;
 mod backlog;
 mod bite;
+mod breakdown;
 mod health;
 mod marks;
 mod measure;
@@ -24,6 +25,7 @@ mod rows;
 mod signals;
 
 pub use analysis::{Analysis, Scope};
+pub use backlog::backlog_threshold;
 pub use bite::{Bite, bites};
 pub use health::{Unhealthy, limit, unhealthy};
 pub use marks::{Marks, Phase, Round};
@@ -50,6 +52,10 @@ pub struct Recovery {
     /// The recovery time. 0: never unhealthy at or after the zero.
     pub ttr_s: Option<f64>,
     pub recovered: bool,
+    /// The moment that `ttr_s` was counted from, since the start of the run.
+    pub zero_s: Option<f64>,
+    /// `ttr_s` of the worst scope part by part, in order; empty: 0, or not to be told apart.
+    pub breakdown: Vec<Part>,
     /// The recovery time from the injection, whatever the budget's zero.
     pub ttr_since_inject_s: Option<f64>,
     /// The recovery time from the heal, whatever the budget's zero.
@@ -70,6 +76,22 @@ pub struct Recovery {
     pub detections: Vec<Detection>,
     /// What a reader must know about these numbers.
     pub notes: Vec<String>,
+}
+
+/// A part of a recovery time.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct Part {
+    pub name: String,
+    pub seconds: f64,
+    /// What the configured timers make of it at the least: nobody measures less. `None`: nothing certain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub floor_s: Option<f64>,
+    /// How the floor comes about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub floor_sum: Option<String>,
+    /// The event that ends it.
+    pub known_by: String,
 }
 
 /// One topic partition, one stream.

@@ -4,6 +4,8 @@
 //! in [`crate::judge`], and a report that needs a number asks for it there.
 
 mod caveats;
+mod annotations;
+pub mod html;
 mod json;
 mod junit;
 mod phrase;
@@ -11,12 +13,24 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod text;
+pub mod timeline;
 
 pub use caveats::{caveats, caveats_markdown};
+pub use annotations::annotations;
 pub use json::{
     BackendInfo, Environment, Image, LeftOut, RunEntry, RunResult, SCHEMA_VERSION, ScenarioContext, ScenarioRef,
     ScenarioResult, schema,
 };
 pub use junit::junit;
 pub use summary::summary;
+use text::next;
 pub use text::{headline, scenario_block, scenario_table};
+
+/// Names of the files in a repeat's `logs/`, sorted.
+pub fn log_names(folder: &std::path::Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder.join("logs")) else { return Vec::new() };
+    let mut names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 mod application;
+mod book;
 mod environment;
 mod events;
 mod fingerprint;
@@ -16,6 +17,7 @@ mod one;
 mod suite;
 mod watch;
 
+pub use book::RunBook;
 pub use events::{Events, RunEvent, Tick};
 pub use folder::RunFolder;
 pub use one::{ScenarioOutcome, run_one};
@@ -79,6 +81,8 @@ pub struct RunContext {
     /// The program that members run as: it must call [`crate::testing::take_over`] first thing in `main`.
     pub exe: PathBuf,
     pub seed: u64,
+    /// What was changed in the scenario files for this run, as `key=value`: for reports.
+    pub set: Vec<String>,
     pub events: Events,
     pub cancel: CancellationToken,
 }

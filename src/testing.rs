@@ -14,7 +14,6 @@
 //! `SEAWORTHY_REQUIRE=containers` a missing engine is a failure.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -24,10 +23,11 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::containers::{Engine, Launcher, Options, REAPER_VARIABLE, reaper_main};
 use crate::cluster::embedded::{self, EmbeddedLauncher};
 use crate::cluster::pool::ClusterPool;
+use crate::exit_code::ExitCode;
 use crate::plan::{BackendKind, Capabilities, Plan};
 use crate::report;
 use crate::rng::Rng;
-use crate::runner::{Events, RunContext, RunFolder, ScenarioOutcome, run_one};
+use crate::runner::{Events, RunBook, RunContext, RunFolder, ScenarioOutcome, run_one};
 use crate::scenario;
 use crate::subject::pipeline::member;
 use crate::subject::process::keeper;
@@ -56,7 +56,7 @@ pub fn take_over() {
 /// Runs every scenario file below `folders` as one test a backend, with the command line of a Rust test binary
 /// (`--list`, `--exact`, a filter …). Rehearsals run [`EMBEDDED_JOBS`] at a time; container trials one by one, while
 /// nothing else runs (they share a cluster, and the machine).
-pub fn run_scenarios(folders: &[&str]) -> ExitCode {
+pub fn run_scenarios(folders: &[&str]) -> std::process::ExitCode {
     take_over();
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(arguments.test_threads.unwrap_or(EMBEDDED_JOBS).clamp(1, EMBEDDED_JOBS));
@@ -94,7 +94,8 @@ struct Inner {
     /// The machine: a container trial needs all of it, a rehearsal one share.
     machine: Semaphore,
     engine: Result<String, String>,
-    folder: Mutex<Option<RunFolder>>,
+    /// The run that all of this binary's trials are part of; begun with the first.
+    book: Mutex<Option<RunBook>>,
     cancel: CancellationToken,
 }
 
@@ -119,7 +120,7 @@ impl Bench {
         let machine = Semaphore::new(EMBEDDED_JOBS);
         let cancel = CancellationToken::new();
         runtime.spawn(crate::signals::cancel_on_signal(cancel.clone()));
-        Self(Arc::new(Inner { runtime, containers, embedded, machine, engine, folder: Mutex::default(), cancel }))
+        Self(Arc::new(Inner { runtime, containers, embedded, machine, engine, book: Mutex::default(), cancel }))
     }
 
     /// `Err`: why container trials cannot run here.
@@ -169,6 +170,7 @@ impl Bench {
             match outcome.result.verdict {
                 Verdict::Pass => Ok(()),
                 Verdict::Inconclusive | Verdict::Fail => {
+                    report::annotations(&[&outcome.result]).iter().for_each(|line| eprintln!("{line}"));
                     Err(report::scenario_block(&outcome.result, &outcome.folder.display().to_string()).into())
                 }
             }
@@ -187,16 +189,7 @@ impl Bench {
             }
             BackendKind::External => return Err("an external cluster is not for tests".to_owned()),
         };
-        let folder = {
-            let mut slot = inner.folder.lock().unwrap_or_else(|e| e.into_inner());
-            match &*slot {
-                Some(folder) => folder.clone(),
-                None => {
-                    let out = PathBuf::from("target/seaworthy");
-                    slot.insert(RunFolder::create(&out).map_err(|e| e.to_string())?).clone()
-                }
-            }
-        };
+        let folder = self.book(|book| book.folder.clone())?;
         let exe = std::env::current_exe().map_err(|e| format!("the path of this program: {e}"))?;
         let context = RunContext {
             backend,
@@ -204,14 +197,39 @@ impl Bench {
             pool: pool.clone(),
             exe,
             seed: seed(),
+            set: Vec::new(),
             events: Events::none(),
             cancel: inner.cancel.clone(),
         };
-        inner.runtime.block_on(async {
+        let name = plan.name.clone();
+        let outcome = inner.runtime.block_on(async {
             // Never closed.
             let _machine = inner.machine.acquire_many(share).await;
-            run_one(&context, &folder, &path, plan, 1).await.map_err(|e| e.to_string())
-        })
+            run_one(&context, &folder, &path, plan, 1).await
+        });
+        self.book(|book| {
+            match &outcome {
+                Ok(done) => book.add(done),
+                Err(error) => book.add_error(&name, error),
+            }
+            let exit = book.results().iter().map(|result| ExitCode::from(result.verdict)).collect::<Vec<_>>();
+            book.write(ExitCode::worst(exit))
+        })?
+        .map_err(|e| e.to_string())?;
+        outcome.map_err(|e| e.to_string())
+    }
+
+    /// Does something with this binary's run, which begins with the first call.
+    fn book<T>(&self, work: impl FnOnce(&mut RunBook) -> T) -> Result<T, String> {
+        let mut slot = self.0.book.lock().unwrap_or_else(|e| e.into_inner());
+        let book = match slot.take() {
+            Some(book) => book,
+            None => {
+                let folder = RunFolder::create(&PathBuf::from("target/seaworthy")).map_err(|e| e.to_string())?;
+                RunBook::new(folder, BackendKind::Containers, Vec::new())
+            }
+        };
+        Ok(work(slot.insert(book)))
     }
 
     /// Removes the clusters. Call it before leaving `main`.

@@ -55,6 +55,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("indicatif", &["src/cli"]),
     ("comfy_table", &["src/cli", "src/report"]),
     ("libtest_mimic", &["src/testing"]),
+    ("maud", &["src/report/html"]),
+    ("quick_junit", &["src/report/junit"]),
     ("annotate_snippets", &["src/diagnostic"]),
     ("fastrand", &["src/rng"]),
     ("strsim", &["src/diagnostic", "src/scenario", "src/resilience/settings"]),

@@ -197,7 +197,9 @@ impl Run {
             BackendKind::Containers | BackendKind::External => crate::testing::container_pool(exe.clone(), !self.keep),
         });
         let events = progress::events(colour.err, total, clusters.places());
-        let context = RunContext { backend, backend_reason: reason, pool: clusters.clone(), exe, seed, events, cancel };
+        let set = self.set.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let pool = clusters.clone();
+        let context = RunContext { backend, backend_reason: reason, pool, exe, seed, set, events, cancel };
         let suite = Suite { context, folder, repeat: self.repeat, fail_fast: self.fail_fast, left_out };
         let report = suite.run(&scenarios).await;
         if self.keep {
@@ -217,6 +219,8 @@ impl Run {
             }
         };
         let path = &suite.folder.path;
+        let judged: Vec<_> = report.results.iter().map(|(result, _)| result).collect();
+        report::annotations(&judged).iter().for_each(|line| tell(line));
         match self.format {
             Format::Json => match std::fs::read_to_string(path.join("run.json")) {
                 Ok(json) => print(&json),
@@ -238,7 +242,7 @@ impl Run {
                 if !caveats.is_empty() {
                     print(&caveats);
                 }
-                print(&format!("run folder: {}", path.display()));
+                print(&format!("run folder: {0}\nreport:     {0}/report.html", path.display()));
             }
         }
         report.exit

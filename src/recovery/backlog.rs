@@ -17,20 +17,7 @@ pub struct Drain {
 /// whichever is greater. `None`: effects have no times, or there was no baseline.
 pub fn drain(ledger: &Ledger<'_>, baseline: Option<(Nanos, Nanos)>, zero: Nanos, end: Nanos) -> Option<Drain> {
     let baseline = baseline.filter(|(from, to)| from < to)?;
-    let mut steps: Vec<(Nanos, i64)> = Vec::new();
-    let mut served = 0;
-    for row in &ledger.rows {
-        let Some(acked) = row.acked else { continue };
-        steps.push((acked, 1));
-        if let Some(at) = row.served {
-            served += 1;
-            steps.push((at.max(acked), -1));
-        }
-    }
-    if served == 0 {
-        return None;
-    }
-    steps.sort_unstable();
+    let steps = steps(ledger)?;
     let threshold = threshold(&steps, baseline);
     let mut backlog = 0;
     let (mut above, mut last_above) = (false, None);
@@ -42,6 +29,28 @@ pub fn drain(ledger: &Ledger<'_>, baseline: Option<(Nanos, Nanos)>, zero: Nanos,
         above = backlog > threshold;
     }
     Some(Drain { last_above, drained: !above })
+}
+
+/// Above this a backlog has not drained; `None` as for [`drain`].
+pub fn backlog_threshold(ledger: &Ledger<'_>, baseline: Option<(Nanos, Nanos)>) -> Option<i64> {
+    let baseline = baseline.filter(|(from, to)| from < to)?;
+    Some(threshold(&steps(ledger)?, baseline))
+}
+
+/// Each acknowledgement and each first effect or dead letter, by time; `None`: effects have no times.
+fn steps(ledger: &Ledger<'_>) -> Option<Vec<(Nanos, i64)>> {
+    let mut steps: Vec<(Nanos, i64)> = Vec::new();
+    let mut served = 0;
+    for row in &ledger.rows {
+        let Some(acked) = row.acked else { continue };
+        steps.push((acked, 1));
+        if let Some(at) = row.served {
+            served += 1;
+            steps.push((at.max(acked), -1));
+        }
+    }
+    steps.sort_unstable();
+    (served > 0).then_some(steps)
 }
 
 fn threshold(steps: &[(Nanos, i64)], (from, to): (Nanos, Nanos)) -> i64 {

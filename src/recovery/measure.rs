@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::analysis::{Analysis, Scope};
 use super::backlog::drain;
+use super::breakdown::breakdown;
 use super::health::Unhealthy;
 use super::marks::Round;
 use super::ops::Stream;
@@ -58,7 +59,14 @@ pub fn measure(history: &History, ledger: &Ledger<'_>, analysis: &Analysis) -> R
     recovery.detect_s = detect(analysis, &recovery.detections);
     notes(analysis, &segments, &mut recovery);
     let Some(last) = segments.last().copied() else { return recovery };
-    scopes(analysis, &segments, &mut recovery);
+    if let Some(worst) = scopes(analysis, &segments, &mut recovery) {
+        let Worst { scope, segment, back } = worst;
+        recovery.zero_s = Some(seconds(segment.zero));
+        if let Return::After(ttr) = back {
+            let (zero, round) = (segment.zero, segment.round);
+            recovery.breakdown = breakdown(history, analysis, scope, round, zero, zero + ttr);
+        }
+    }
     availability(analysis, last.zero, &mut recovery);
     recovery.after_leader_s = after_leader(history, analysis, &segments);
     if let Some(drain) = drain(ledger, analysis.calm(), last.zero, analysis.end) {
@@ -127,8 +135,16 @@ fn back(scope: &Scope, segment: Segment<'_>, analysis: &Analysis, last: bool) ->
     Some(Return::After(at - segment.zero))
 }
 
-fn scopes(analysis: &Analysis, segments: &[Segment<'_>], recovery: &mut Recovery) {
-    let mut returns: BTreeMap<usize, Return> = BTreeMap::new();
+/// Whose return was the last, after which zero.
+struct Worst<'a> {
+    scope: &'a Scope,
+    segment: Segment<'a>,
+    back: Return,
+}
+
+fn scopes<'a>(analysis: &'a Analysis, segments: &[Segment<'a>], recovery: &mut Recovery) -> Option<Worst<'a>> {
+    // Of each scope its last return, and the segment that it belongs to.
+    let mut returns: BTreeMap<usize, (Return, usize)> = BTreeMap::new();
     let mut firsts: BTreeMap<usize, Option<Nanos>> = BTreeMap::new();
     let mut outages: BTreeMap<usize, (Nanos, bool)> = BTreeMap::new();
     for (at, segment) in segments.iter().enumerate() {
@@ -138,7 +154,8 @@ fn scopes(analysis: &Analysis, segments: &[Segment<'_>], recovery: &mut Recovery
                 continue;
             }
             if let Some(new) = back(scope, *segment, analysis, last) {
-                returns.entry(index).and_modify(|old| *old = (*old).max(new)).or_insert(new);
+                let new = (new, at);
+                returns.entry(index).and_modify(|old| *old = if new.0 > old.0 { new } else { *old }).or_insert(new);
             }
             if let Some(first) = first_success(scope, segment.zero, analysis.end) {
                 // A success that never came outweighs every one that did.
@@ -152,7 +169,7 @@ fn scopes(analysis: &Analysis, segments: &[Segment<'_>], recovery: &mut Recovery
     for (index, (gap, _)) in &outages {
         let scope = &analysis.scopes[*index];
         let ttr = match returns.get(index) {
-            Some(Return::After(ttr)) => Some(*ttr),
+            Some((Return::After(ttr), _)) => Some(*ttr),
             _ => None,
         };
         recovery.scopes.push(ScopeRow {
@@ -164,10 +181,10 @@ fn scopes(analysis: &Analysis, segments: &[Segment<'_>], recovery: &mut Recovery
             recovered: ttr.is_some(),
         });
     }
-    let worst = returns.iter().max_by_key(|(index, back)| (**back, std::cmp::Reverse(**index)));
-    if let Some((index, worst)) = worst {
+    let worst = returns.iter().max_by_key(|(index, (back, _))| (*back, std::cmp::Reverse(**index)));
+    if let Some((index, (back, _))) = worst {
         recovery.worst_scope = Some(analysis.scopes[*index].name());
-        match worst {
+        match back {
             Return::After(ttr) => (recovery.ttr_s, recovery.recovered) = (Some(seconds(*ttr)), true),
             Return::Never(bound) => recovery.lower_bound_s = Some(seconds(*bound)),
         }
@@ -177,6 +194,7 @@ fn scopes(analysis: &Analysis, segments: &[Segment<'_>], recovery: &mut Recovery
     let widest = outages.values().max();
     recovery.outage_s = widest.map(|(gap, _)| seconds(*gap));
     recovery.outage_open = widest.is_some_and(|(_, open)| *open);
+    worst.map(|(index, (back, at))| Worst { scope: &analysis.scopes[*index], segment: segments[*at], back: *back })
 }
 
 /// From the zero to the first success of an operation due after it. Outer `None`: nothing was due.

@@ -37,7 +37,15 @@ const TELLING: &[&str] = &[
 pub(super) fn signals(history: &History) -> Vec<Telling<'_>> {
     let mut known: HashMap<(&str, Option<&str>, Option<&str>), &serde_json::Value> = HashMap::new();
     let mut signals = Vec::new();
+    let mut generation = None;
     for event in &history.events {
+        if let Op::Assign { generation: Some(new), .. } | Op::Revoke { generation: Some(new), .. } = &event.op {
+            // The first that is ever seen is how the group began.
+            if generation.is_some_and(|known| *new > known) {
+                signals.push(Telling { t: event.t, kind: "generation", actor: event.actor.as_deref() });
+            }
+            generation = generation.max(Some(*new));
+        }
         let Some(kind) = kind(event) else { continue };
         if let Op::Signal { name, value } = &event.op
             && matches!(name.as_str(), "leader" | "generation")

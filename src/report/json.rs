@@ -70,6 +70,10 @@ pub struct ScenarioContext {
     pub environment: Environment,
     /// Equal for runs that may be compared: everything that decides a recovery time, hashed.
     pub fingerprint: Option<String>,
+    /// The seed that the whole run was started with: with it and the repeat's number the same draws are made again.
+    pub run_seed: Option<u64>,
+    /// What was changed for this run, as `key=value`.
+    pub set: Vec<String>,
 }
 
 /// `result.json`.
@@ -99,6 +103,12 @@ pub struct ScenarioResult {
     pub environment: Environment,
     #[serde(default)]
     pub fingerprint: Option<String>,
+    /// The seed that the whole run was started with; `None`: not known.
+    #[serde(default)]
+    pub run_seed: Option<u64>,
+    /// What was changed for this run, as `key=value`.
+    #[serde(default)]
+    pub set: Vec<String>,
     /// Fields of a newer version, kept.
     #[serde(flatten)]
     pub more: BTreeMap<String, serde_json::Value>,
@@ -134,6 +144,8 @@ impl ScenarioResult {
             components: judgement.components,
             environment: context.environment,
             fingerprint: context.fingerprint,
+            run_seed: context.run_seed,
+            set: context.set,
             more: BTreeMap::new(),
         }
     }
@@ -146,6 +158,8 @@ impl ScenarioResult {
             backend: self.backend.clone(),
             environment: self.environment.clone(),
             fingerprint: self.fingerprint.clone(),
+            run_seed: self.run_seed,
+            set: self.set.clone(),
         }
     }
 }

@@ -5,6 +5,21 @@ use crate::history::sim::Sim;
 use crate::judge::judge;
 use crate::plan::{BackendKind, Limit, Since};
 
+/// A run with this story.
+pub(super) fn of_sim(sim: &Sim) -> ScenarioResult {
+    result(sim)
+}
+
+/// Back 1.3 s after the heal; the budget is 2 s.
+pub(super) fn passing() -> ScenarioResult {
+    result(&sim(11_300))
+}
+
+/// Back after 3 s.
+pub(super) fn failing() -> ScenarioResult {
+    result(&sim(13_000))
+}
+
 fn result(sim: &Sim) -> ScenarioResult {
     let history = sim.story().history();
     let backend = BackendInfo {
@@ -17,7 +32,7 @@ fn result(sim: &Sim) -> ScenarioResult {
     ScenarioResult::new(context, &history, judge(&history))
 }
 
-fn sim(back: u64) -> Sim {
+pub(super) fn sim(back: u64) -> Sim {
     let mut sim = Sim { sends: vec![(0, 6_000, back)], ..Sim::new(2) };
     sim.plan.budget.recovery = Some(Limit { within: std::time::Duration::from_secs(2), since: Some(Since::Heal) });
     sim
@@ -44,7 +59,7 @@ fn several_scenarios_are_a_table() {
     let untouched = result(&Sim::new(1));
     let all = [&good, &slow, &dark, &untouched];
     insta::assert_snapshot!(scenario_table(&all));
-    insta::assert_snapshot!("summary", summary(&all));
+    insta::assert_snapshot!("summary", summary(&all, &[]));
 }
 
 #[test]
@@ -93,13 +108,36 @@ fn the_json_has_every_field_of_the_contract() {
 
 #[test]
 fn junit_tells_failures_from_errors_and_is_well_formed_in_the_face_of_markup() {
-    let (good, mut slow, untouched) = (result(&sim(11_300)), result(&sim(13_000)), result(&Sim::new(1)));
+    let (good, mut slow, untouched) = (passing(), failing(), result(&Sim::new(1)));
     slow.scenario.name = "a<b>&\"c\"\u{1b}".into();
-    let xml = junit("run", &[&good, &slow, &untouched]);
-    assert!(xml.contains(r#"tests="3" failures="1" errors="1""#), "{xml}");
-    assert!(xml.contains(r#"name="a&lt;b&gt;&amp;&quot;c&quot;""#), "{xml}");
-    assert!(xml.contains(r#"<failure type="recovery""#) && xml.contains(r#"<error type="fault-without-effect""#));
-    assert_eq!(xml.matches("<testcase").count(), 3);
+    let gone = html::NotJudged { name: "gone".into(), error: "no engine\nat all".into() };
+    let xml = junit("run", &[&good, &slow, &untouched], &[gone]);
+    let report = quick_junit::Report::deserialize_from_str(&xml).unwrap();
+    assert_eq!((report.tests, report.failures, report.errors), (4, 1, 2));
+    let cases = &report.test_suites[0].test_cases;
+    assert_eq!(cases[1].name.as_str(), "a<b>&\"c\"");
+    assert!(xml.contains(r#"type="recovery""#) && xml.contains(r#"type="fault-without-effect""#), "{xml}");
+    assert!(xml.contains(r#"message="no engine""#) && xml.contains("<property name=\"recovery\" value=\"3 s\"/>"));
+    assert!(cases.iter().take(3).all(|case| case.system_out.is_some() && case.time.is_some()));
+}
+
+#[test]
+fn a_summary_too_long_for_github_is_cut_and_says_so() {
+    let (good, bad) = (passing(), failing());
+    let many: Vec<&ScenarioResult> = (0..500).map(|at| if at % 2 == 0 { &good } else { &bad }).collect();
+    let text = summary::within(&many, &[], 40_000);
+    assert!(text.len() <= 40_000, "{}", text.len());
+    assert!(text.contains("more rows did not fit") && text.contains("more did not fit: they are in `report.html`"));
+    let whole = summary(&many, &[]);
+    assert!(!whole.contains("did not fit") && whole.matches("### story: FAIL").count() == 250);
+}
+
+#[test]
+fn a_summary_takes_nothing_for_markup() {
+    let mut bad = failing();
+    bad.reasons[0].message = "<img src=x> | [click](javascript:x) @team\n# big".into();
+    let text = summary(&[&bad], &[]);
+    assert!(text.contains("&lt;img src=x> | \\[click](javascript:x) @\u{200d}team # big"), "{text}");
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn anomaly(finding: &Finding) -> Vec<String> {
 }
 
 /// What a reader does next; nothing after a pass.
-fn next(result: &ScenarioResult, folder: &str) -> Option<String> {
+pub(super) fn next(result: &ScenarioResult, folder: &str) -> Option<String> {
     let reason = result.reasons.first()?;
     let step = match reason.code.as_str() {
         "undetermined" => {

@@ -31,6 +31,10 @@ pub struct ScenarioOutcome {
     pub result: ScenarioResult,
     /// `<run folder>/<scenario>/<repeat>`.
     pub folder: PathBuf,
+    /// The scenario's one line about itself.
+    pub summary: String,
+    /// What plots are drawn from; `None`: no record was ever due.
+    pub timeline: Option<report::timeline::Timeline>,
 }
 
 /// Runs one repeat. On any error, panic of a part, or cancellation: faults are healed and members ended before this
@@ -75,11 +79,14 @@ pub async fn run_one(
         fingerprint: Some(fingerprint::of_run(&stage.plan, &backend)),
         backend: Some(backend),
         environment: environment::here(),
+        run_seed: Some(context.seed),
+        set: context.set.clone(),
     };
     let result = ScenarioResult::new(facts, &read, judgement);
     let json = serde_json::to_vec_pretty(&result).map_err(|e| RunError::Internal(format!("result.json: {e}")))?;
     folder::write(&stage.folder.join("result.json"), &json)?;
-    Ok(ScenarioOutcome { result, folder: stage.folder })
+    let summary = stage.plan.summary.clone();
+    Ok(ScenarioOutcome { result, folder: stage.folder, summary, timeline: report::timeline::Timeline::of(&read) })
 }
 
 fn header(plan: &Plan, seed: u64, group: &str, clock: Clock) -> Header {

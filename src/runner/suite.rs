@@ -1,19 +1,19 @@
 //! Several scenarios, each several times: selection, order, and the run folder's own files.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
 
-use super::{RunContext, RunError, RunEvent, RunFolder, ScenarioOutcome, folder, run_one};
-use crate::clock::{self, Clock};
+use super::{RunBook, RunContext, RunError, RunEvent, RunFolder, ScenarioOutcome, run_one};
+use crate::clock::Clock;
 use crate::diagnostic;
 use crate::exit_code::ExitCode;
 use crate::plan::{BackendKind, Capabilities, Plan};
-use crate::report::{self, LeftOut, RunEntry, RunResult, SCHEMA_VERSION, ScenarioResult};
+use crate::report::{self, LeftOut, ScenarioResult};
 use crate::scenario;
-use crate::verdict::{Reason, Verdict};
+use crate::verdict::Verdict;
 
 /// Which scenarios to run, and with what changed.
 #[derive(Clone, Debug, Default)]
@@ -125,10 +125,11 @@ pub struct SuiteReport {
 
 impl Suite {
     /// Runs all repeats of all scenarios, interleaved: every scenario once, then again. As many at a time as the pool has
-    /// places. Writes `run.json`, `summary.md` and `junit.xml` after each, so that a run cut off leaves what it had.
+    /// places. Writes the run folder's own files after each, so that a run cut off
+    /// leaves what it had.
     pub async fn run(&self, scenarios: &[(PathBuf, Plan)]) -> Result<SuiteReport, RunError> {
         let clock = Clock::start();
-        let started_at = clock::wall_rfc3339();
+        let mut book = RunBook::new(self.folder.clone(), self.context.backend, self.left_out.clone());
         let mut report = SuiteReport { results: Vec::new(), errors: Vec::new(), exit: ExitCode::NothingSelected };
         let rounds = 1..=self.repeat.max(1);
         let mut waiting =
@@ -157,13 +158,16 @@ impl Suite {
                 Ok(outcome) => {
                     let before = done.range(..place).count();
                     done.insert(place);
+                    book.insert(before, &outcome);
                     report.results.insert(before, (outcome.result, outcome.folder));
                 }
-                Err(error) => report.errors.push((plan.name.clone(), error)),
+                Err(error) => {
+                    book.add_error(&plan.name, &error);
+                    report.errors.push((plan.name.clone(), error));
+                }
             }
             report.exit = exit_of(&report);
-            let duration = Duration::from_nanos(clock.now());
-            self.write(&report, &started_at, duration)?;
+            book.write(report.exit)?;
         }
         Ok(report)
     }
@@ -180,48 +184,6 @@ impl Suite {
             },
             Err(error) => RunEvent::ScenarioError { name, error: error.to_string(), took },
         });
-    }
-
-    fn write(&self, suite: &SuiteReport, started_at: &str, duration: Duration) -> Result<(), RunError> {
-        let results: Vec<&ScenarioResult> = suite.results.iter().map(|(result, _)| result).collect();
-        let finished = suite.results.iter().map(|(result, folder)| RunEntry {
-            name: result.scenario.name.clone(),
-            path: result.scenario.path.clone(),
-            repeat: result.repeat,
-            verdict: result.verdict,
-            reasons: result.reasons.clone(),
-            folder: self.relative(folder),
-        });
-        let failed = suite.errors.iter().map(|(name, error)| RunEntry {
-            name: name.clone(),
-            path: None,
-            repeat: 0,
-            verdict: Verdict::Inconclusive,
-            reasons: vec![Reason { code: "environment".into(), message: error.to_string() }],
-            folder: name.clone(),
-        });
-        let scenarios: Vec<RunEntry> = finished.chain(failed).collect();
-        let run = RunResult {
-            schema_version: SCHEMA_VERSION,
-            run_id: self.folder.run_id.clone(),
-            started_at: started_at.to_owned(),
-            duration_s: duration.as_secs_f64(),
-            verdict: scenarios.iter().map(|s| s.verdict).max().unwrap_or(Verdict::Inconclusive),
-            exit_code: suite.exit.code(),
-            backend: results.first().and_then(|r| r.backend.clone()),
-            seaworthy_version: env!("CARGO_PKG_VERSION").to_owned(),
-            scenarios,
-            left_out: self.left_out.clone(),
-        };
-        let json = serde_json::to_vec_pretty(&run).map_err(|e| RunError::Internal(format!("run.json: {e}")))?;
-        folder::write(&self.folder.path.join("run.json"), &json)?;
-        let summary = report::summary(&results) + &report::caveats_markdown(self.context.backend, &self.left_out);
-        folder::write(&self.folder.path.join("summary.md"), summary.as_bytes())?;
-        folder::write(&self.folder.path.join("junit.xml"), report::junit(&self.folder.run_id, &results).as_bytes())
-    }
-
-    fn relative(&self, folder: &Path) -> String {
-        folder.strip_prefix(&self.folder.path).unwrap_or(folder).display().to_string()
     }
 }
 
