@@ -149,11 +149,13 @@ mod tests {
     }
 
     #[test]
-    fn every_template_is_valid_without_a_warning_and_runs_on_containers() {
+    fn every_template_is_valid_without_a_warning_and_runs_on_either_backend() {
         for (name, text) in TEMPLATES {
             let plan = plan_of(text);
-            let cannot = scenario::check(&plan, &Capabilities::of(BackendKind::Containers));
-            assert!(cannot.is_empty(), "{name}: {cannot:?}");
+            for backend in BackendKind::RUNNABLE {
+                let cannot = scenario::check(&plan, &Capabilities::of(backend));
+                assert!(cannot.is_empty(), "{name}: {cannot:?}");
+            }
             assert!(text.starts_with("#:schema schema.json\n# Proves: "), "{name}");
         }
     }

@@ -359,14 +359,6 @@ impl<'a> Field<'a> {
         self.table_of(&format::names(known))
     }
 
-    /// The entries of a table whose keys are the author's own; anything but a table is wrong.
-    pub fn open_table(&self) -> Option<Vec<Field<'a>>> {
-        if !matches!(self.node.value, Value::Table(_)) {
-            return self.wrong_type("a table", None);
-        }
-        Some(self.entries())
-    }
-
     /// The entries of a table; none of anything else.
     pub fn entries(&self) -> Vec<Field<'a>> {
         let entry = |entry: &'a super::document::Entry| Field {
