@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Nanos;
 use crate::history::{History, Promises};
-use crate::ledger::{Fate, Ledger, Letter, Place, Row, Sent, Tp};
+use crate::ledger::{Actor, Fate, Leap, Ledger, Letter, Place, Row, Sent, Tp};
 use crate::plan::Plan;
 use crate::recovery::{Analysis, Bite, Marks, bites};
 
@@ -16,6 +16,8 @@ mod example;
 mod page;
 
 mod baseline_unhealthy;
+mod commit_ahead;
+mod commit_regression;
 mod dead_letter_incomplete;
 mod double_handled;
 mod duplicate_effect;
@@ -29,18 +31,25 @@ mod inconsistent_offset;
 mod lost_in_app;
 mod lost_in_log;
 mod no_traffic;
+mod nonmonotonic_poll;
+mod poll_skip;
 mod redelivered;
 mod reordered;
+mod reordered_in_log;
+mod truncation;
 mod undetermined;
 mod unexpected;
 mod wrongly_dead_lettered;
 
+#[cfg(test)]
+mod group_stories;
 #[cfg(test)]
 mod planted;
 #[cfg(test)]
 mod stories;
 
 pub use page::page;
+pub use truncation::HIGH_WATERMARK;
 
 /// A claim and how it is checked.
 #[derive(Clone, Copy, Debug)]
@@ -60,11 +69,17 @@ pub static CHECKERS: &[Checker] = &[
     unexpected::CHECKER,
     failed_but_present::CHECKER,
     inconsistent_offset::CHECKER,
+    truncation::CHECKER,
+    poll_skip::CHECKER,
     duplicate_in_log::CHECKER,
     duplicate_effect::CHECKER,
     redelivered::CHECKER,
     double_handled::CHECKER,
     reordered::CHECKER,
+    reordered_in_log::CHECKER,
+    nonmonotonic_poll::CHECKER,
+    commit_regression::CHECKER,
+    commit_ahead::CHECKER,
     wrongly_dead_lettered::CHECKER,
     dead_letter_incomplete::CHECKER,
     no_traffic::CHECKER,

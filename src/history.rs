@@ -5,6 +5,8 @@ mod file;
 mod op;
 mod recorder;
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 pub(crate) mod sim;
 #[cfg(test)]
 pub(crate) mod story;

@@ -5,9 +5,11 @@
 
 mod coverage;
 mod index;
+mod polls;
 
 pub use coverage::{Coverage, Reach};
 pub use index::{Tp, Tps};
+pub use polls::{Actor, Actors, Committed, Leap, Polls};
 
 use index::Ids;
 
@@ -73,6 +75,8 @@ pub struct Row<'h> {
     pub due: Option<Nanos>,
     /// Input topic partition, as far as the sender or the log told.
     pub tp: Option<Tp>,
+    /// Who sent it.
+    pub producer: Option<Actor>,
     /// Acknowledged offset; `None`: not acknowledged, or acknowledged without one (acks=0).
     pub offset: Option<i64>,
     /// First acknowledgement.
@@ -120,7 +124,9 @@ impl Row<'_> {
 pub struct Ledger<'h> {
     pub rows: Vec<Row<'h>>,
     pub tps: Tps,
+    pub actors: Actors,
     pub coverage: Coverage,
+    pub polls: Polls,
     /// Acknowledged places, sorted.
     pub acks: Vec<Place>,
     /// What the final read found in the input topic: sorted, each place once.
@@ -139,7 +145,9 @@ impl<'h> Ledger<'h> {
         let mut ledger = Self {
             rows: Vec::new(),
             tps: Tps::default(),
+            actors: Actors::default(),
             coverage: Coverage::default(),
+            polls: Polls::default(),
             acks: Vec::new(),
             log: Vec::new(),
             effects: Vec::new(),
@@ -166,11 +174,13 @@ impl<'h> Ledger<'h> {
         match &event.op {
             Op::Send { r#type, id, tp, key, seq, due, poison, offset, .. } => {
                 let tp = tp.as_ref().map(|tp| self.tps.of(tp));
+                let actor = self.actors.of(event.actor.as_deref());
                 let (index, row) = self.row(ids, id);
                 row.tp = tp.or(row.tp);
                 match r#type {
                     Outcome::Invoke => {
                         row.invokes += 1;
+                        row.producer = row.producer.or(Some(actor));
                         row.key = row.key.or(key.as_deref());
                         row.seq = row.seq.or(*seq);
                         row.poison |= poison;
@@ -195,9 +205,11 @@ impl<'h> Ledger<'h> {
                     }
                 }
             }
-            Op::Deliver { id, tp, offset, r#type: Outcome::Ok } => {
-                let tp = self.tps.of(tp);
+            Op::Deliver { id, tp: name, offset, r#type: Outcome::Ok } => {
+                let tp = self.tps.of(name);
                 let (row, _) = self.row(ids, id);
+                let actor = self.actors.of(event.actor.as_deref());
+                self.polls.deliver(actor, (tp, name), *offset, event.t, row);
                 self.deliveries.push(Place { tp, offset: *offset, row });
             }
             Op::LogRead { id, tp, offset, intact, r#type: Outcome::Ok } => {
@@ -224,7 +236,27 @@ impl<'h> Ledger<'h> {
             }
             Op::Commit { tp, offset, r#type: Outcome::Ok, .. } => {
                 let tp = self.tps.of(tp);
-                self.coverage.commit(tp, *offset, event.actor.as_deref() == Some("group"));
+                let watched = event.actor.as_deref() == Some("group");
+                self.coverage.commit(tp, *offset, watched);
+                let actor = self.actors.of(event.actor.as_deref());
+                self.polls.commits.push(Committed { tp, offset: *offset, t: event.t, actor, watched });
+            }
+            Op::Assign { tps, r#type: Outcome::Ok, .. } => {
+                let actor = self.actors.of(event.actor.as_deref());
+                for tp in tps {
+                    self.polls.assign(actor, tp, event.t);
+                }
+            }
+            // Lost (`fail`) is given up as well.
+            Op::Revoke { tps, .. } => {
+                let actor = self.actors.of(event.actor.as_deref());
+                for tp in tps {
+                    self.polls.revoke(actor, tp);
+                }
+            }
+            Op::Signal { name, .. } if name == "member-exit" => {
+                let actor = self.actors.of(event.actor.as_deref());
+                self.polls.exit(actor);
             }
             Op::FinalRead { r#type, tp, from, to } => {
                 let tp = self.tps.of(tp);

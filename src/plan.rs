@@ -247,6 +247,42 @@ pub enum Defect {
     DropOnExhaustion,
     /// The dead-letter write's acknowledgement is not awaited.
     UnawaitedDeadLetter,
+    /// The dead-letter write is awaited, and its failure ignored.
+    SwallowedDeadLetterFailure,
+    /// Dead letters do not say where they come from.
+    BareDeadLetter,
+    /// A record that fails is put aside and the offsets behind it are committed.
+    CommitPastHole,
+    /// The circuit breaker, once open, stays open.
+    BreakerNeverCloses,
+    /// What the open circuit breaker rejects is taken for done.
+    RejectedAsSuccess,
+    /// A record that is tried again loses its identity.
+    ForgottenIdentity,
+    /// Outputs are produced by a pool of tasks that overtake each other.
+    UnorderedPool,
+    /// The producer reports a send that may have happened as one that did not.
+    IndeterminateAsFailed,
+    /// The producer sends again what may be in the log.
+    ResentIndeterminate,
+}
+
+impl Defect {
+    /// Every defect, by its word in a scenario file.
+    pub const ALL: [(&'static str, Self); 12] = [
+        ("commit-before-processing", Self::CommitBeforeProcessing),
+        ("drop-on-exhaustion", Self::DropOnExhaustion),
+        ("unawaited-dead-letter", Self::UnawaitedDeadLetter),
+        ("swallowed-dead-letter-failure", Self::SwallowedDeadLetterFailure),
+        ("bare-dead-letter", Self::BareDeadLetter),
+        ("commit-past-hole", Self::CommitPastHole),
+        ("breaker-never-closes", Self::BreakerNeverCloses),
+        ("rejected-as-success", Self::RejectedAsSuccess),
+        ("forgotten-identity", Self::ForgottenIdentity),
+        ("unordered-pool", Self::UnorderedPool),
+        ("indeterminate-as-failed", Self::IndeterminateAsFailed),
+        ("resent-indeterminate", Self::ResentIndeterminate),
+    ];
 }
 
 /// A duration's limit and where its clock starts (`None`: by fault kind).

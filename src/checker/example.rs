@@ -1,6 +1,8 @@
 //! Turning rows into examples: enough to look for a record in the logs.
 
-use super::{Case, EXAMPLES, Example, Ledger, Row};
+use std::collections::HashSet;
+
+use super::{Case, EXAMPLES, Example, Leap, Ledger, Row, Tp};
 use crate::clock::seconds;
 
 impl Case<'_> {
@@ -43,6 +45,47 @@ impl Case<'_> {
             }
         }
         examples
+    }
+
+    /// An example of one delivery, with the faults in force at that moment.
+    pub(super) fn leap_example(&self, leap: &Leap, note: impl Into<String>) -> Example {
+        Example {
+            tp: Some(self.ledger.tps.name(leap.tp).to_string()),
+            offsets: vec![leap.to],
+            faults: self.faults_at(Some(leap.t)),
+            ..self.example(&self.ledger.rows[leap.row as usize], note)
+        }
+    }
+
+    /// Every place of the input topic that some member was delivered.
+    pub(super) fn delivered_places(&self) -> HashSet<(Tp, i64)> {
+        self.ledger.deliveries.iter().map(|place| (place.tp, place.offset)).collect()
+    }
+}
+
+/// Cases with a measure: the exact count, and the few that are worst, which tell most.
+#[derive(Debug, Default)]
+pub(super) struct Worst {
+    pub count: u64,
+    pub widest: u64,
+    kept: Vec<(u64, Example)>,
+}
+
+impl Worst {
+    /// Counts a case; makes its example only if it is among the worst so far.
+    pub fn add(&mut self, measure: u64, example: impl FnOnce() -> Example) {
+        self.count += 1;
+        self.widest = self.widest.max(measure);
+        if self.kept.len() < EXAMPLES || measure > self.kept[EXAMPLES - 1].0 {
+            self.kept.push((measure, example()));
+            self.kept.sort_by_key(|(measure, _)| std::cmp::Reverse(*measure));
+            self.kept.truncate(EXAMPLES);
+        }
+    }
+
+    /// The worst first.
+    pub fn examples(self) -> Vec<Example> {
+        self.kept.into_iter().map(|(_, example)| example).collect()
     }
 }
 

@@ -15,6 +15,8 @@ macro_rules! pages {
 
 pages! {
     "baseline-unhealthy": "baseline_unhealthy.rs",
+    "commit-ahead": "commit_ahead.rs",
+    "commit-regression": "commit_regression.rs",
     "dead-letter-incomplete": "dead_letter_incomplete.rs",
     "double-handled": "double_handled.rs",
     "duplicate-effect": "duplicate_effect.rs",
@@ -28,8 +30,12 @@ pages! {
     "lost-in-app": "lost_in_app.rs",
     "lost-in-log": "lost_in_log.rs",
     "no-traffic": "no_traffic.rs",
+    "nonmonotonic-poll": "nonmonotonic_poll.rs",
+    "poll-skip": "poll_skip.rs",
     "redelivered": "redelivered.rs",
     "reordered": "reordered.rs",
+    "reordered-in-log": "reordered_in_log.rs",
+    "truncation": "truncation.rs",
     "undetermined": "undetermined.rs",
     "unexpected": "unexpected.rs",
     "wrongly-dead-lettered": "wrongly_dead_lettered.rs",

@@ -3,13 +3,14 @@
 //! **Claim** (with the promise `ordered`): per key, first effects stand in the order of their sequence numbers.
 //! **Method**: the output topic's records in log order, each id's first effect only, so a replay is no reordering; an
 //! effect below the highest sequence number of its key so far is one case, and its distance below is the displacement.
-//! Records that went through the dead-letter topic too are left out. **Blind spots**: effects of one key in several
+//! Records that went through the dead-letter topic too are counted apart. **Blind spots**: effects of one key in several
 //! topic partitions of the output have no common order and are compared within each; records without key or sequence
 //! number.
 
 use std::collections::HashMap;
 
-use super::{Case, Checker, EXAMPLES, Example, Finding, Severity, Tp};
+use super::example::Worst;
+use super::{Case, Checker, Example, Finding, Severity, Tp};
 
 pub(super) const CHECKER: Checker =
     Checker { name: "reordered", claim: "per key, first effects stand in the order of their sends", check };
@@ -18,31 +19,33 @@ fn check(case: &Case<'_>) -> Finding {
     let ledger = &case.ledger;
     let mut seen = vec![false; ledger.rows.len()];
     let mut highest: HashMap<(Tp, &str), u64> = HashMap::new();
-    let (mut count, mut widest, mut examples) = (0, 0, Vec::<(u64, Example)>::new());
+    let mut worst = Worst::default();
+    let mut given_up = 0;
     for place in &ledger.effects {
         let row = &ledger.rows[place.row as usize];
         let (Some(key), Some(seq)) = (row.key, row.seq) else { continue };
-        if std::mem::replace(&mut seen[place.row as usize], true) || row.dead_letters > 0 {
+        if std::mem::replace(&mut seen[place.row as usize], true) {
             continue;
         }
         let top = highest.entry((place.tp, key)).or_insert(seq);
+        if row.dead_letters > 0 {
+            given_up += u64::from(seq < *top);
+            continue;
+        }
         if seq >= *top {
             *top = seq;
             continue;
         }
-        let displaced = *top - seq;
-        count += 1;
-        widest = widest.max(displaced);
-        // The few with the largest displacement tell most.
-        if examples.len() < EXAMPLES || displaced > examples[EXAMPLES - 1].0 {
+        worst.add(*top - seq, || {
             let note = format!("effect of number {seq} after that of number {top} of its key");
             let tp = Some(ledger.tps.name(place.tp).to_string());
-            examples.push((displaced, Example { tp, offsets: vec![place.offset], ..case.example(row, note) }));
-            examples.sort_by_key(|(displaced, _)| std::cmp::Reverse(*displaced));
-            examples.truncate(EXAMPLES);
-        }
+            Example { tp, offsets: vec![place.offset], ..case.example(row, note) }
+        });
     }
     let severity = if case.promises.ordered { Severity::Fatal } else { Severity::Counted };
-    let message = format!("{count} effects below an earlier one of their key, by up to {widest}");
-    Finding::new(CHECKER.name, count, severity, message, examples.into_iter().map(|(_, example)| example).collect())
+    let mut message = format!("{} effects below an earlier one of their key, by up to {}", worst.count, worst.widest);
+    if given_up > 0 {
+        message.push_str(&format!("; {given_up} more went through the dead-letter topic"));
+    }
+    Finding::new(CHECKER.name, worst.count, severity, message, worst.examples())
 }

@@ -303,6 +303,24 @@ impl Admin {
         Ok(ends.into_iter().flatten().map(|(n, end)| (TopicPartition::new(name.clone(), n), end)).collect())
     }
 
+    /// High watermarks of a topic's partitions with the leader epochs in which their leaders confirmed them. Those whose
+    /// leader does not answer, or is no leader of the newest known epoch, are left out.
+    pub async fn high_watermarks(&self, topic: &str) -> Result<Vec<(TopicPartition, i32, i64)>, ClusterError> {
+        let mut by_leader = BTreeMap::<u32, Vec<(i32, i32)>>::new();
+        for (number, partition) in self.partitions(topic).await? {
+            if let Some(leader) = partition.leader {
+                by_leader.entry(leader).or_default().push((number, partition.epoch));
+            }
+        }
+        let name: Arc<str> = topic.into();
+        let answers = by_leader.into_iter().map(|(leader, numbers)| async move {
+            let (_, address) = self.brokers.iter().find(|(id, _)| *id == leader)?;
+            wire::high_watermarks(address, topic, &numbers, ASK).await.ok()
+        });
+        let looks = join_all(answers).await.into_iter().flatten().flatten();
+        Ok(looks.map(|(n, epoch, offset)| (TopicPartition::new(name.clone(), n), epoch, offset)).collect())
+    }
+
     /// Answers of the brokers that answer. One is enough; the slower ones are given a moment, dead ones none.
     async fn ask_all<'a, T, F: Future<Output = Result<T, WireError>>>(
         &'a self,

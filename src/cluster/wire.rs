@@ -14,7 +14,9 @@ mod requests;
 
 pub(crate) use self::bytes::{Reader, Writer};
 pub use requests::{Metadata, PartitionMetadata, TopicMetadata, find_coordinator, metadata};
-pub(crate) use requests::{elect_preferred, end_offsets, incremental_alter_topic, quorum_leader, reassign};
+pub(crate) use requests::{
+    elect_preferred, end_offsets, high_watermarks, incremental_alter_topic, quorum_leader, reassign,
+};
 
 /// Replies beyond this are nonsense, not metadata.
 const LARGEST_REPLY: usize = 64 << 20;

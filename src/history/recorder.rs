@@ -1,4 +1,7 @@
 //! One writer thread, fed through a channel: recording costs the caller a send.
+//!
+//! A process that is killed loses what its last quarter of a second recorded; a machine that loses power, what came since
+//! the last phase began. Either way the file is a history up to its last whole line.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -7,7 +10,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
 use super::{Event, Header, Op};
-use crate::clock::Clock;
+use crate::clock::{Clock, Nanos};
 
 /// Where the history could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +21,9 @@ pub enum RecorderError {
     #[error("the history's writer thread ended early")]
     WriterGone,
 }
+
+/// What is recorded is handed to the system within this time, so that it survives the end of the process.
+const FLUSH: std::time::Duration = std::time::Duration::from_millis(250);
 
 enum Message {
     Event(Box<Event>),
@@ -43,8 +49,10 @@ impl Recorder {
         serde_json::to_writer(&mut file, header).map_err(|e| io(e.into()))?;
         file.write_all(b"\n").and_then(|()| file.flush()).map_err(io)?;
         let (sender, receiver) = mpsc::channel();
-        let writer =
-            std::thread::Builder::new().name("history".into()).spawn(move || write_all(file, &receiver)).map_err(io)?;
+        let writer = std::thread::Builder::new()
+            .name("history".into())
+            .spawn(move || write_all(file, &receiver, clock))
+            .map_err(io)?;
         Ok(Self { clock, sender, writer: Arc::new(Mutex::new(Some(writer))), path: Arc::new(path.to_owned()) })
     }
 
@@ -82,20 +90,102 @@ impl Recorder {
     }
 }
 
-fn write_all(mut file: BufWriter<File>, receiver: &mpsc::Receiver<Message>) -> std::io::Result<()> {
-    for message in receiver {
-        match message {
-            Message::Event(event) => {
+fn write_all(mut file: BufWriter<File>, receiver: &mpsc::Receiver<Message>, clock: Clock) -> std::io::Result<()> {
+    let mut flushed = clock.now();
+    loop {
+        match receiver.recv_timeout(FLUSH) {
+            Ok(Message::Event(event)) => {
                 serde_json::to_writer(&mut file, &event)?;
                 file.write_all(b"\n")?;
             }
-            Message::Sync => {
+            Ok(Message::Sync) => {
                 file.flush()?;
                 file.get_ref().sync_data()?;
             }
-            Message::Close => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {}
+            Ok(Message::Close) | Err(mpsc::RecvTimeoutError::Disconnected) => break,
+        }
+        if clock.now().saturating_sub(flushed) >= FLUSH.as_nanos() as Nanos {
+            file.flush()?;
+            flushed = clock.now();
         }
     }
     file.flush()?;
     file.get_ref().sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+    use crate::history::{Outcome, read_history};
+    use crate::plan::TopicPartition;
+
+    const CHILD: &str = "SEAWORTHY_TEST_RECORDER";
+
+    fn header() -> Header {
+        crate::history::story::Story::new().history().header
+    }
+
+    fn commit(offset: i64) -> Op {
+        Op::Commit { r#type: Outcome::Ok, tp: TopicPartition::new("orders", 0), offset, error: None }
+    }
+
+    #[test]
+    fn what_was_recorded_comes_back_in_its_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.jsonl");
+        let recorder = Recorder::create(&path, &header(), Clock::start()).unwrap();
+        recorder.phase("baseline");
+        for offset in 0..1_000 {
+            recorder.record_at(offset as u64, Some("member-0"), commit(offset));
+        }
+        recorder.close().unwrap();
+        recorder.record(None, commit(1));
+        let history = read_history(&path).unwrap();
+        assert_eq!((history.events.len(), history.truncated), (1_001, false));
+        let offsets = history
+            .events
+            .iter()
+            .filter_map(|e| if let Op::Commit { offset, .. } = e.op { Some(offset) } else { None });
+        assert!(offsets.eq(0..1_000));
+    }
+
+    /// Records for ever: the other half of the next test, which kills it.
+    #[test]
+    fn child_that_records_until_it_is_killed() {
+        let Ok(path) = std::env::var(CHILD) else { return };
+        let recorder = Recorder::create(Path::new(&path), &header(), Clock::start()).unwrap();
+        for offset in 0.. {
+            recorder.record(Some("member-0"), commit(offset));
+            if offset % 1_000 == 0 {
+                std::thread::park_timeout(std::time::Duration::from_millis(1));
+            }
+        }
+    }
+
+    #[test]
+    fn a_process_killed_while_it_records_leaves_a_history_that_is_judged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.jsonl");
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "history::recorder::tests::child_that_records_until_it_is_killed"])
+            .env(CHILD, &path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Until there is something to be cut off.
+        while std::fs::metadata(&path).map_or(0, |file| file.len()) < 1 << 20 {
+            assert!(child.try_wait().unwrap().is_none(), "the child ended by itself");
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let history = read_history(&path).unwrap();
+        assert!(history.events.len() > 1_000);
+        let judgement = crate::judge::judge(&history);
+        assert_eq!(judgement.verdict, crate::verdict::Verdict::Inconclusive);
+    }
 }

@@ -66,6 +66,11 @@ impl Story {
         self
     }
 
+    /// The time of the next event.
+    pub fn now(&self) -> Nanos {
+        ms(self.now)
+    }
+
     pub fn event(self, op: Op) -> Self {
         self.by("harness", op)
     }
@@ -151,6 +156,40 @@ impl Story {
         let origin = origin.map(|offset| Origin { tp: tp(0), offset });
         let (id, tp) = (id.to_owned(), dlq(0));
         self.event(Op::DeadLetter { r#type: Outcome::Ok, id, tp, offset, origin, complete, appended })
+    }
+
+    /// `actor` is given `orders/0`.
+    pub fn assign(self, actor: &str) -> Self {
+        self.by(actor, Op::Assign { r#type: Outcome::Ok, tps: vec![tp(0)], generation: None })
+    }
+
+    /// `actor` gives it up, or has lost it.
+    pub fn revoke(self, actor: &str, r#type: Outcome) -> Self {
+        self.by(actor, Op::Revoke { r#type, tps: vec![tp(0)], generation: None })
+    }
+
+    /// Deliveries to `actor`, of ids that are their offsets' successors: as `served` numbers them in `numbered`.
+    pub fn delivered(mut self, actor: &str, offsets: &[i64]) -> Self {
+        for offset in offsets {
+            let id = (offset + 1).to_string();
+            self = self.by(actor, Op::Deliver { r#type: Outcome::Ok, id, tp: tp(0), offset: *offset });
+        }
+        self
+    }
+
+    /// Records 1 to `count`, sent, acknowledged, in the log and with an effect at once, at the offsets 0 to `count` - 1.
+    pub fn numbered(mut self, count: i64) -> Self {
+        for offset in 0..count {
+            let id = (offset + 1).to_string();
+            self = self.invoke(&id).ok(&id, offset).log(&id, offset).effect(&id, offset);
+        }
+        self
+    }
+
+    /// The leader of `epoch` says that its high watermark is `offset`.
+    pub fn watermark(self, epoch: i32, offset: i64) -> Self {
+        let value = serde_json::json!({ "tp": tp(0), "epoch": epoch, "offset": offset });
+        self.signal("harness", "high-watermark", value)
     }
 
     pub fn commit(self, actor: &str, offset: i64) -> Self {

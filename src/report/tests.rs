@@ -158,20 +158,3 @@ fn every_result_fits_its_schema_and_a_spoilt_one_does_not() {
     }
 }
 
-#[test]
-fn every_result_fits_its_schema_and_a_spoilt_one_does_not() {
-    let validator = jsonschema::validator_for(&crate::report::schema()).unwrap();
-    for sim in [sim(11_300), sim(13_000), sim(u64::MAX)] {
-        let json = serde_json::to_value(result(&sim)).unwrap();
-        let errors: Vec<_> = validator.iter_errors(&json).map(|e| format!("{}: {e}", e.instance_path)).collect();
-        assert!(errors.is_empty(), "{errors:?}");
-        for (field, value) in [("verdict", "perhaps"), ("integrity", "none"), ("duration_s", "long")] {
-            let mut spoilt = json.clone();
-            spoilt[field] = value.into();
-            assert!(!validator.is_valid(&spoilt), "{field}");
-        }
-        let mut newer = json;
-        newer["invented_later"] = 1.into();
-        assert!(validator.is_valid(&newer), "a newer version's field");
-    }
-}

@@ -18,6 +18,7 @@
 mod assignment;
 mod commit;
 mod context;
+mod defect;
 mod handler;
 mod observer;
 mod poll;
@@ -80,6 +81,16 @@ pub enum Defect {
     DropOnExhaustion,
     /// The dead letter is enqueued and the offset stored at once, its result ignored: a failed write loses it.
     UnawaitedDeadLetter,
+    /// The dead letter's result is awaited, and a failure ignored.
+    SwallowedDeadLetterFailure,
+    /// The dead letter has none of the headers that say where it comes from.
+    BareDeadLetter,
+    /// A record that fails is put aside, and offsets behind it are stored: a crash loses what is aside.
+    CommitPastHole,
+    /// What the breaker rejects counts as done.
+    RejectedAsSuccess,
+    /// Outputs are produced by tasks that overtake each other.
+    UnorderedPool,
 }
 
 /// Builds a [`ResilientConsumer`].

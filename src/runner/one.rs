@@ -16,7 +16,7 @@ use crate::fault::Field;
 use crate::history::{Header, Op, Promises, Recorder, Topics, read_history};
 use crate::judge::judge;
 use crate::nemesis;
-use crate::plan::{HeaderConvention, Identity, Plan, ProducerKind, StepAction, Timeline, TopicPartition};
+use crate::plan::{Defect, HeaderConvention, Identity, Plan, ProducerKind, StepAction, Timeline, TopicPartition};
 use crate::report::{self, ScenarioContext, ScenarioRef, ScenarioResult};
 use crate::resilience::producer::ResilientProducer;
 use crate::resilience::settings::{Profile, Settings};
@@ -194,6 +194,12 @@ impl Stage<'_> {
             self.gauges.clone(),
             stop.clone(),
         ));
+        tokio::spawn(watch::high_watermarks(
+            cluster.clone(),
+            self.topics.input.clone(),
+            self.recorder.clone(),
+            stop.clone(),
+        ));
         let played = self.under_load(cluster, &subject, sink, &sent).await;
         if played.is_err() {
             subject.kill_all();
@@ -326,12 +332,14 @@ impl Stage<'_> {
             ProducerKind::Stock => plain(View::Subject, client),
             ProducerKind::Resilient => {
                 let recorder = self.recorder.clone();
+                let defect = self.plan.subject.defect;
                 let mut overrides = client.clone();
                 overrides.entry("client.id".into()).or_insert_with(|| "seaworthy-producer-0".into());
                 let producer = ResilientProducer::builder(cluster.bootstrap(View::Subject))
                     .client(settings.client.clone())
                     .overrides(overrides)
                     .retry(settings.retry.clone())
+                    .at_least_once(defect == Some(Defect::ResentIndeterminate))
                     .on_signal(move |signal| {
                         let value = serde_json::json!(format!("{signal:?}"));
                         recorder.record(Some("producer-0"), Op::Signal { name: "producer".into(), value });
@@ -339,7 +347,8 @@ impl Stage<'_> {
                     .build()
                     .map_err(|e| RunError::Settings(e.to_string()))?;
                 let runtime = tokio::runtime::Handle::current();
-                Ok(Sink::resilient(producer, runtime, self.recorder.clone(), sent.clone()))
+                let doubt_is_failure = defect == Some(Defect::IndeterminateAsFailed);
+                Ok(Sink::resilient(producer, runtime, self.recorder.clone(), sent.clone(), doubt_is_failure))
             }
         }
     }

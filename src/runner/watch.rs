@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{Events, RunEvent, Tick};
+use crate::checker::HIGH_WATERMARK;
 use crate::clock::Nanos;
 use crate::cluster::Cluster;
 use crate::history::{Op, Recorder};
@@ -42,6 +43,28 @@ pub(super) async fn leaders(
         }
         let every = if gauges.is_disturbed() { LEADER_EVERY } else { LEADER_AT_REST };
         tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(every) => {} }
+    }
+}
+
+/// How often the leaders are asked how far their topic partitions reach.
+const WATERMARKS_EVERY: Duration = Duration::from_secs(1);
+
+/// Records what each leader of an input topic partition says of its high watermark, until `stop`. The question names the
+/// leader epoch, and only a leader of that epoch answers: what the checker of `truncation` compares.
+pub(super) async fn high_watermarks(
+    cluster: Arc<dyn Cluster>,
+    topic: String,
+    recorder: Recorder,
+    stop: CancellationToken,
+) {
+    while !stop.is_cancelled() {
+        let asked = recorder.clock().now();
+        let looks = tokio::time::timeout(Duration::from_secs(5), cluster.admin().high_watermarks(&topic)).await;
+        for (tp, epoch, offset) in looks.ok().and_then(Result::ok).unwrap_or_default() {
+            let value = serde_json::json!({ "tp": tp, "epoch": epoch, "offset": offset });
+            recorder.record_at(asked, None, Op::Signal { name: HIGH_WATERMARK.into(), value });
+        }
+        tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(WATERMARKS_EVERY) => {} }
     }
 }
 

@@ -59,8 +59,9 @@ impl Sink {
         runtime: tokio::runtime::Handle,
         recorder: Recorder,
         ledger: Arc<SentLedger>,
+        doubt_is_failure: bool,
     ) -> Self {
-        Self::Resilient(ResilientSink { producer, runtime, recorder, ledger })
+        Self::Resilient(ResilientSink { producer, runtime, recorder, ledger, doubt_is_failure })
     }
 }
 
@@ -70,6 +71,8 @@ pub struct ResilientSink {
     runtime: tokio::runtime::Handle,
     recorder: Recorder,
     ledger: Arc<SentLedger>,
+    /// A bug on purpose: the application takes a send that may have happened for one that did not.
+    doubt_is_failure: bool,
 }
 
 impl ResilientSink {
@@ -84,6 +87,7 @@ impl ResilientSink {
             timestamp: None,
         });
         let (recorder, ledger) = (self.recorder.clone(), self.ledger.clone());
+        let doubt_is_failure = self.doubt_is_failure;
         self.runtime.spawn(async move {
             let (r#type, count, offset, error) = match delivery.await {
                 Ok(delivered) => {
@@ -91,6 +95,7 @@ impl ResilientSink {
                     (Outcome::Ok, &ledger.counters.acked, offset, None)
                 }
                 Err(error) => match error.classification.persistence {
+                    _ if doubt_is_failure => (Outcome::Fail, &ledger.counters.failed, None, Some(op_error(&error))),
                     Persistence::Not => (Outcome::Fail, &ledger.counters.failed, None, Some(op_error(&error))),
                     Persistence::Possibly | Persistence::Yes | Persistence::Unknown => {
                         (Outcome::Info, &ledger.counters.indeterminate, None, Some(op_error(&error)))

@@ -95,6 +95,39 @@ pub(crate) async fn end_offsets(
     Ok(topics.into_iter().flatten().collect())
 }
 
+/// High watermarks of partitions, asked in a leader epoch: whoever leads in another one refuses. Of `(partition, epoch)`
+/// those are left out that were refused.
+pub(crate) async fn high_watermarks(
+    address: &str,
+    topic: &str,
+    partitions: &[(i32, i32)],
+    within: Duration,
+) -> Result<Vec<(i32, i32, i64)>, WireError> {
+    const LATEST: i64 = -1;
+    const READ_UNCOMMITTED: i8 = 0;
+    let mut body = Writer::default();
+    body.i32(-1).i8(READ_UNCOMMITTED).i32(1).string(topic).i32(partitions.len() as i32);
+    for (number, epoch) in partitions {
+        body.i32(*number).i32(*epoch).i64(LATEST);
+    }
+    let mut reply = call(address, ApiKey::ListOffsets, 4, &body, within).await?;
+    reply.i32()?; // throttle time
+    let topics = reply.items(|r| {
+        r.string()?;
+        r.items(|r| {
+            let number = r.i32()?;
+            let error = r.i16()?;
+            r.i64()?; // timestamp
+            let offset = r.i64()?;
+            r.i32()?; // epoch of the record there
+            Ok((number, error, offset))
+        })
+    })?;
+    let asked = |number: i32| partitions.iter().find(|(known, _)| *known == number).map(|(_, epoch)| *epoch);
+    let answered = topics.into_iter().flatten().filter(|(_, error, offset)| *error == 0 && *offset >= 0);
+    Ok(answered.filter_map(|(number, _, offset)| Some((number, asked(number)?, offset))).collect())
+}
+
 /// The coordinator of a group, as one broker knows it. The first such question creates `__consumer_offsets`.
 pub async fn find_coordinator(address: &str, group: &str, within: Duration) -> Result<u32, WireError> {
     let mut body = Writer::default();

@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
 use tokio::sync::{mpsc, watch};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 
 use super::assignment::Lane;
-use super::{Defect, Handler, HandlerError, Observer};
+use super::{Defect, Handler, HandlerError, Observer, defect};
 use crate::clock::wall;
 use crate::resilience::backoff::{Backoff, RetryConfig};
 use crate::resilience::breaker::{BreakerError, CircuitBreaker};
@@ -43,6 +43,8 @@ struct Pending {
 enum Outcome {
     Outputs(Vec<(Record, Delivery)>),
     DeadLetter(Failure, Record, Delivery),
+    /// Of [`Defect::UnorderedPool`].
+    Pool(Vec<JoinHandle<()>>),
     /// Nothing to wait for.
     Done,
 }
@@ -112,7 +114,20 @@ impl<H: Handler> Worker<H> {
             };
             self.work.observer.on_deliver(&incoming);
             let backoff = Backoff::new(self.work.retry.clone(), Rng::new(rng.u64()));
-            let outcome = match self.handle(&incoming, backoff).await {
+            let handled = match self.work.defect {
+                Some(Defect::CommitPastHole) => match self.call(&incoming, 1).await {
+                    Ok(outputs) => Handled::Outputs(outputs),
+                    Err(_) => {
+                        defect::put_aside(&self.work, &incoming);
+                        Handled::Skip
+                    }
+                },
+                _ => self.handle(&incoming, backoff).await,
+            };
+            let outcome = match handled {
+                Handled::Outputs(records) if self.work.defect == Some(Defect::UnorderedPool) => {
+                    Outcome::Pool(defect::pool(&self.work, incoming.offset, records))
+                }
                 Handled::Outputs(records) => Outcome::Outputs(self.send_all(records)),
                 Handled::DeadLetter(failure) => self.dead_letter(&incoming, failure),
                 Handled::Skip => Outcome::Done,
@@ -133,7 +148,10 @@ impl<H: Handler> Worker<H> {
     }
 
     fn dead_letter(&self, incoming: &Incoming, failure: Failure) -> Outcome {
-        let letter = self.work.dead_letters.dead_letter(incoming, &failure, wall());
+        let mut letter = self.work.dead_letters.dead_letter(incoming, &failure, wall());
+        if self.work.defect == Some(Defect::BareDeadLetter) {
+            letter.headers.clone_from(&incoming.headers);
+        }
         let delivery = self.work.producer.send(letter.clone());
         if self.work.defect == Some(Defect::UnawaitedDeadLetter) {
             self.work.observer.on_dead_letter(&self.lane.tp, incoming.offset);
@@ -152,6 +170,9 @@ impl<H: Handler> Worker<H> {
             let error = match self.work.breaker.call(|| self.call(incoming, attempts + 1)).await {
                 Ok(outputs) => return Handled::Outputs(outputs),
                 // Neither an attempt nor a failure.
+                Err(BreakerError::Rejected(_)) if self.work.defect == Some(Defect::RejectedAsSuccess) => {
+                    return Handled::Skip;
+                }
                 Err(BreakerError::Rejected(rejected)) => {
                     observer.on_signal("breaker-wait", &self.lane.tp.to_string());
                     if self.pause(rejected.retry_in.max(Duration::from_millis(1))).await {
@@ -229,6 +250,12 @@ impl<H: Handler> Worker<H> {
                 Outcome::DeadLetter(failure, letter, delivery) => {
                     self.settle_dead_letter(&incoming, &failure, letter, delivery).await
                 }
+                Outcome::Pool(tasks) => {
+                    for task in tasks {
+                        let _ = task.await;
+                    }
+                    true
+                }
                 Outcome::Done => true,
             };
             if !settled {
@@ -305,6 +332,9 @@ impl<H: Handler> Worker<H> {
                 observer.on_dead_letter(&self.lane.tp, incoming.offset);
                 return true;
             };
+            if self.work.defect == Some(Defect::SwallowedDeadLetterFailure) {
+                return true;
+            }
             self.clear.send_replace(false);
             let at_once = match error.code {
                 // The dead-letter topic has fewer partitions.

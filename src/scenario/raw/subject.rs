@@ -22,11 +22,6 @@ pub(super) fn read(root: &Fields) -> SubjectPlan {
         ("container", SubjectKind::Container),
         ("custom", SubjectKind::Custom),
     ];
-    const DEFECTS: [(&str, Defect); 3] = [
-        ("commit-before-processing", Defect::CommitBeforeProcessing),
-        ("drop-on-exhaustion", Defect::DropOnExhaustion),
-        ("unawaited-dead-letter", Defect::UnawaitedDeadLetter),
-    ];
     let profiles = PROFILES.map(|name| (name, name));
     let kind = table.get("kind").and_then(|f| f.word(&KINDS)).unwrap_or(SubjectKind::Pipeline);
     SubjectPlan {
@@ -35,7 +30,7 @@ pub(super) fn read(root: &Fields) -> SubjectPlan {
         profile: table.get("profile").and_then(|f| f.word(&profiles)).unwrap_or("production").to_owned(),
         settings: properties(&table, "settings"),
         client: properties(&table, "client"),
-        defect: table.get("defect").and_then(|f| f.word(&DEFECTS)),
+        defect: table.get("defect").and_then(|f| f.word(&Defect::ALL)),
         // Read for its mistakes whatever the kind is.
         foreign: Some(foreign(&table, kind)).filter(|_| kind == SubjectKind::Process),
     }

@@ -16,11 +16,13 @@ pub(super) struct PipelineHandler {
     pub output: String,
     pub chaos: ChaosEngine,
     kind: std::sync::atomic::AtomicU8,
+    /// A bug on purpose: a record that is tried again loses its identity.
+    forgetful: bool,
 }
 
 impl PipelineHandler {
-    pub fn new(output: String, seed: u64) -> Self {
-        Self { output, chaos: ChaosEngine::new(seed), kind: std::sync::atomic::AtomicU8::new(0) }
+    pub fn new(output: String, seed: u64, forgetful: bool) -> Self {
+        Self { output, chaos: ChaosEngine::new(seed), kind: std::sync::atomic::AtomicU8::new(0), forgetful }
     }
 
     /// Follows an order; the shares were validated with the plan.
@@ -65,7 +67,11 @@ impl Handler for PipelineHandler {
             partition: Some(record.partition),
             key: record.key.clone(),
             payload: record.payload.clone(),
-            headers: vec![(IDENTITY_HEADER.to_owned(), identity.map(<[u8]>::to_vec))],
+            headers: if self.forgetful && attempt > 1 {
+                Vec::new()
+            } else {
+                vec![(IDENTITY_HEADER.to_owned(), identity.map(<[u8]>::to_vec))]
+            },
             timestamp: None,
         }])
     }

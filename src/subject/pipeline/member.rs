@@ -82,9 +82,13 @@ async fn consume(config: MemberConfig) -> Result<(), String> {
     let clock = Clock::from_origin(config.clock_origin);
     let (events, writer) = Teller::start(clock);
     let profile: Profile = config.profile.parse().map_err(|e| format!("profile: {e}"))?;
-    let settings = Settings::for_profile(profile)
+    let mut settings = Settings::for_profile(profile)
         .with_overrides(&config.settings)
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+    if config.defect == Some(PlannedDefect::BreakerNeverCloses) {
+        settings.breaker.reset_timeout = Duration::from_secs(3_600);
+        settings.breaker.max_reset_timeout = Duration::from_secs(3_600);
+    }
     let mut client = config.client.clone();
     client.entry("client.id".into()).or_insert_with(|| format!("seaworthy-member-{}", config.member));
     let teller = events.clone();
@@ -95,7 +99,11 @@ async fn consume(config: MemberConfig) -> Result<(), String> {
         .on_signal(move |signal| teller.signal("producer", format!("{signal:?}")))
         .build()
         .map_err(|e| e.to_string())?;
-    let handler = Arc::new(PipelineHandler::new(config.output.clone(), config.seed));
+    let handler = Arc::new(PipelineHandler::new(
+        config.output.clone(),
+        config.seed,
+        config.defect == Some(PlannedDefect::ForgottenIdentity),
+    ));
     let shutdown = CancellationToken::new();
     tokio::spawn(obey(handler.clone(), events.clone(), shutdown.clone()));
     tokio::spawn(stop_on_sigterm(shutdown.clone()));
@@ -109,11 +117,7 @@ async fn consume(config: MemberConfig) -> Result<(), String> {
     .settings(settings)
     .overrides(client)
     .observer(Arc::new(events.clone()))
-    .defect(config.defect.map(|defect| match defect {
-        PlannedDefect::CommitBeforeProcessing => Defect::CommitBeforeProcessing,
-        PlannedDefect::DropOnExhaustion => Defect::DropOnExhaustion,
-        PlannedDefect::UnawaitedDeadLetter => Defect::UnawaitedDeadLetter,
-    }))
+    .defect(config.defect.and_then(consumer_defect))
     .build();
     let outcome = consumer.run(handler, shutdown).await.map_err(|e| e.to_string());
     if let Err(error) = &outcome {
@@ -121,6 +125,24 @@ async fn consume(config: MemberConfig) -> Result<(), String> {
     }
     events.finish(writer);
     outcome
+}
+
+/// The bug in the consumer, if it is one of the consumer's.
+fn consumer_defect(defect: PlannedDefect) -> Option<Defect> {
+    Some(match defect {
+        PlannedDefect::CommitBeforeProcessing => Defect::CommitBeforeProcessing,
+        PlannedDefect::DropOnExhaustion => Defect::DropOnExhaustion,
+        PlannedDefect::UnawaitedDeadLetter => Defect::UnawaitedDeadLetter,
+        PlannedDefect::SwallowedDeadLetterFailure => Defect::SwallowedDeadLetterFailure,
+        PlannedDefect::BareDeadLetter => Defect::BareDeadLetter,
+        PlannedDefect::CommitPastHole => Defect::CommitPastHole,
+        PlannedDefect::RejectedAsSuccess => Defect::RejectedAsSuccess,
+        PlannedDefect::UnorderedPool => Defect::UnorderedPool,
+        PlannedDefect::BreakerNeverCloses
+        | PlannedDefect::ForgottenIdentity
+        | PlannedDefect::IndeterminateAsFailed
+        | PlannedDefect::ResentIndeterminate => return None,
+    })
 }
 
 /// Follows the harness's orders; its end is the member's end.
