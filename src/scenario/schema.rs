@@ -80,7 +80,7 @@ fn kind(kind: Kind) -> Value {
         Kind::Bytes => {
             json!({ "anyOf": [{ "type": "string", "pattern": SIZE }, { "type": "integer", "minimum": 1 }] })
         }
-        Kind::Whole(least, most) if most >= i64::MAX => json!({ "type": "integer", "minimum": least }),
+        Kind::Whole(least, most) if most == i64::MAX => json!({ "type": "integer", "minimum": least }),
         Kind::Whole(least, most) => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Kind::Share => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
         Kind::Word(words) => json!({ "type": "string", "enum": words }),
