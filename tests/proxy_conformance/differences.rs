@@ -59,8 +59,8 @@ fn half_closed(bench: &Bench) -> Outcome {
 fn timeout_under_traffic(bench: &Bench) -> Outcome {
     let proxy = bench.proxy()?;
     let (client, mut server) = proxy.pair()?;
-    proxy.toxic("timeout", "upstream", json!({ "timeout": 2_000 }))?;
     let clock = seaworthy::clock::Clock::start();
+    proxy.toxic("timeout", "upstream", json!({ "timeout": 2_000 }))?;
     let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let talker = {
         let mut client = client.try_clone()?;
