@@ -106,3 +106,14 @@ fn events_that_were_recorded_out_of_order_are_measured_the_same() {
         assert_eq!(measured(&shuffled), expected, "seed {seed}");
     }
 }
+
+#[test]
+fn faults_that_strike_together_are_told_of_by_the_same_signal() {
+    let mut sim = Sim { sends: vec![(0, 6_000, 11_300)], ..Sim::new(1) };
+    sim.faults = vec![("one", 6_000, Some(10_000)), ("two", 6_001, Some(10_000))];
+    sim.signals = vec![("breaker", 6_400, json!("open"))];
+    let recovery = measured(&sim.fault_plans(vec![cut("one", 0, 4), cut("two", 0, 4)]).story());
+    let told: Vec<&str> = recovery.detections.iter().map(|seen| seen.fault.as_str()).collect();
+    assert_eq!(told, ["one", "two"]);
+    assert!((recovery.detect_s.unwrap() - 0.4).abs() < 1e-9, "{:?}", recovery.detect_s);
+}

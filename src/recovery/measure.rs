@@ -266,7 +266,9 @@ fn detections(history: &History, analysis: &Analysis) -> Vec<Detection> {
     let mut found = Vec::new();
     for (at, round) in rounds.iter().enumerate() {
         let (Some(inject), Some(start)) = (round.inject.or(round.confirmed), round.start()) else { continue };
-        let until = rounds.get(at + 1).and_then(|next| next.inject).unwrap_or(analysis.end).max(inject);
+        // Faults within one window of each other strike together: a signal tells of all of them.
+        let next = rounds[at + 1..].iter().filter_map(|next| next.inject).find(|next| *next > inject + analysis.window);
+        let until = next.unwrap_or(analysis.end).max(inject);
         let mut seen: Vec<&str> = Vec::new();
         for signal in signals.iter().filter(|signal| (inject..until).contains(&signal.t)) {
             if seen.contains(&signal.kind) {

@@ -8,6 +8,8 @@ use crate::clock::text_seconds;
 use crate::report::timeline::{Lane, LaneKind, Stretch, Timeline};
 
 const HEIGHT: f64 = 18.0;
+/// No state is drawn narrower than this share of the width.
+const SLIVER: f64 = 0.004;
 
 const KINDS: [(LaneKind, &str); 4] = [
     (LaneKind::Scope, "Service by topic partition: red without service"),
@@ -16,7 +18,7 @@ const KINDS: [(LaneKind, &str); 4] = [
     (LaneKind::Breaker, "Circuit breaker"),
 ];
 
-/// The most strips that are looked at at once.
+/// A row a strip, by kind. In a row slivers come last: what follows them must not cover them.
 pub(super) fn strips(line: &Timeline, frame: &Frame) -> Markup {
     html! {
         @for (kind, title) in KINDS {
@@ -39,7 +41,9 @@ fn strip(lane: &Lane, frame: &Frame) -> Markup {
                 @if lane.kind == LaneKind::Scope {
                     rect class="tone-good" x="0" y="3" width="100%" height=(HEIGHT - 6.0) {}
                 }
-                @for (at, stretch) in lane.stretches.iter().enumerate() { (cell(lane.kind, at, stretch, frame)) }
+                @let narrow = |s: &Stretch| frame.axis.share(s.to) - frame.axis.share(s.from) < SLIVER;
+                @for (at, s) in lane.stretches.iter().enumerate().filter(|(_, s)| !narrow(s)) { (cell(lane.kind, at, s, frame)) }
+                @for (at, s) in lane.stretches.iter().enumerate().filter(|(_, s)| narrow(s)) { (cell(lane.kind, at, s, frame)) }
                 (frame.lines(HEIGHT))
             }
         }
@@ -61,7 +65,7 @@ fn cell(kind: LaneKind, at: usize, stretch: &Stretch, frame: &Frame) -> Markup {
     let fits = |pixels: f64| width <= (to - from) * pixels;
     let named = kind != LaneKind::Scope && fits(900.0);
     html! {
-        rect class=(tone) x=(percent(from)) y="1" width=(percent((to - from).max(0.002))) height=(HEIGHT - 2.0) {
+        rect class=(tone) x=(percent(from)) y="1" width=(percent((to - from).max(SLIVER))) height=(HEIGHT - 2.0) {
             title { (stretch.state) ", " (text_seconds(stretch.from)) " to " (text_seconds(stretch.to)) }
         }
         @if named {
