@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{BudgetPlan, Limit, Since};
+use crate::plan::{BudgetPlan, Limit, Progress, ProgressOf, Since};
 use crate::recovery::Recovery;
 
 /// A count of records, or seconds. In JSON a bare number.
@@ -37,6 +37,9 @@ pub struct BudgetRow {
     /// Where the clock started; `None` for counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Since>,
+    /// The limit is the least that must be reached, not the most that may.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_least: bool,
     /// Not met because the run itself could not tell (its fault never took hold, its read was short): inconclusive, not
     /// a broken promise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -54,7 +57,7 @@ impl BudgetRow {
             Some(Since::Heal) => " after the heal",
             None => "",
         };
-        let limit = self.limit;
+        let limit = format!("{}{}", if self.at_least { "at least " } else { "" }, self.limit);
         match (self.measured, &self.note) {
             (Some(measured), Some(note)) => format!("{measured}{zero} ({note}); the budget is {limit}"),
             (Some(measured), None) => format!("{measured}{zero}; the budget is {limit}"),
@@ -97,6 +100,8 @@ pub fn hold(
     for (metric, limit, measured) in limits {
         rows.extend(limit.map(|limit| count_row(metric, limit, measured)));
     }
+    let whole = recovery(None);
+    rows.extend(plan.progress_during_fault.map(|limit| progress(limit, whole.as_ref(), observed)));
     let durations: [(&str, Option<Limit>, Measure); 5] = [
         ("recovery", plan.recovery, |r| Time::of(r.ttr_s, r.lower_bound_s, r.worst_scope.as_deref())),
         ("first-success", plan.first_success, |r| Time::of(r.first_success_s, None, None)),
@@ -128,6 +133,7 @@ pub fn hold(
             // An outage that is still open may become longer: below its limit it proves nothing.
             met: time.seconds.is_some_and(|s| s <= within) && time.note.is_none(),
             undecided: time.seconds.is_none() && !observed,
+            at_least: false,
             // Neither the gap nor the first signal has a zero.
             since: if matches!(metric, "outage" | "detect") { None } else { since },
             note: time.note.or_else(|| time.seconds.is_none().then(missing)).or(time.scope),
@@ -172,12 +178,31 @@ fn lost(limit: u64, counts: Counts) -> BudgetRow {
     }
 }
 
+/// The one limit that is a least.
+fn progress(limit: Progress, recovery: Option<&Recovery>, observed: bool) -> BudgetRow {
+    let made = recovery.and_then(|recovery| recovery.progress.as_ref());
+    let (measured, scope) = match (made, limit.of) {
+        (Some(made), ProgressOf::All) => (Some(made.least), Some(&made.least_scope)),
+        (Some(made), ProgressOf::Any) => (Some(made.most), Some(&made.most_scope)),
+        (None, _) => (None, None),
+    };
+    BudgetRow {
+        measured: measured.map(Amount::Count),
+        met: measured.is_some_and(|records| records >= limit.records),
+        at_least: true,
+        undecided: measured.is_none() && !observed,
+        note: scope.cloned().or_else(|| Some("not measured".to_owned())),
+        ..count_row("progress-during-fault", limit.records, 0)
+    }
+}
+
 fn count_row(metric: &str, limit: u64, measured: u64) -> BudgetRow {
     BudgetRow {
         metric: metric.to_owned(),
         limit: Amount::Count(limit),
         measured: Some(Amount::Count(measured)),
         met: measured <= limit,
+        at_least: false,
         undecided: false,
         since: None,
         note: None,

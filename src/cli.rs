@@ -10,6 +10,7 @@ use crate::runner::{Selected, Selection, SelectionError, select};
 
 mod check;
 mod clean;
+mod compare;
 mod doctor;
 mod explain;
 mod generate;
@@ -27,6 +28,7 @@ Exit codes:
   0    every selected scenario passed
   1    failed: a record was lost, or a budget was not met
   2    inconclusive: nothing was proved
+  3    regressed (compare --gate)
   4    nothing selected
   64   wrong usage, or an invalid scenario, history or run folder
   69   environment unavailable: no Docker engine, image missing, broker not ready
@@ -80,6 +82,8 @@ enum Command {
     Recheck(recheck::Recheck),
     /// Write run folders as one self-contained HTML page; of several, every sample side by side
     Report(report::Report),
+    /// Compare the recovery times and counts of two runs
+    Compare(compare::Compare),
     /// Show which backends work here, and what to do about what is missing
     Doctor(doctor::Doctor),
     /// Remove what a dead run left: containers, networks and processes
@@ -139,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Plan(command) => command.run(colour),
         Command::Recheck(command) => command.run(colour),
         Command::Report(command) => command.run(colour),
+        Command::Compare(command) => command.run(colour),
         Command::Doctor(command) => command.run(),
         Command::Clean(command) => command.run(),
         Command::New(command) => command.run(),

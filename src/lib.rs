@@ -33,6 +33,8 @@ pub mod cli;
 #[cfg(feature = "harness")]
 pub mod cluster;
 #[cfg(feature = "harness")]
+pub mod compare;
+#[cfg(feature = "harness")]
 pub mod diagnostic;
 #[cfg(feature = "harness")]
 pub mod exit_code;

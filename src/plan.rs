@@ -18,7 +18,7 @@ pub use fault::{
     Between, DeadLetterEffect, Direction, FaultKind, FaultPlan, HandlerError, MemberAction, MemberSelector,
     NetworkEffect, Repeat, RestartOrder, RestartWait, Since, Target, TopicPartition,
 };
-pub use floor::{Floor, FloorOf, floors};
+pub use floor::{Floor, FloorOf, floors, heartbeat};
 pub use foreign::{ForeignPlan, HeaderConvention, Identity, PLACEHOLDERS, Ready, fill, placeholders};
 pub use render::duration_text;
 pub use timeline::{Step, StepAction, Timeline};
@@ -297,6 +297,28 @@ pub struct Limit {
     pub since: Option<Since>,
 }
 
+/// What must come through while a fault is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Progress {
+    /// At least this many records, in each of the topic partitions that count.
+    pub records: u64,
+    /// Which count.
+    #[serde(default)]
+    pub of: ProgressOf,
+}
+
+/// Which topic partitions of the input topic must make progress.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProgressOf {
+    /// Every one that records were due in.
+    #[default]
+    All,
+    /// The one that makes most.
+    Any,
+}
+
 /// Limits; `None` is no promise. Each metric is named as in the file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
@@ -333,6 +355,9 @@ pub struct BudgetPlan {
     /// Time to the first signal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detect: Option<Limit>,
+    /// Records that must come through while a fault is in force: the one limit that is a least, not a most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress_during_fault: Option<Progress>,
 }
 
 /// What must be seen, else the run is inconclusive.

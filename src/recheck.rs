@@ -54,7 +54,8 @@ fn histories(path: &Path) -> Vec<PathBuf> {
         return vec![path.to_owned()];
     }
     let mut folders = vec![path.to_owned()];
-    for _ in 0..3 {
+    // A run folder has two levels, that of a matrix one more.
+    for _ in 0..4 {
         let mut found: Vec<PathBuf> =
             folders.iter().map(|folder| folder.join("history.jsonl")).filter(|file| file.is_file()).collect();
         if !found.is_empty() {

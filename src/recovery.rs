@@ -21,6 +21,7 @@ mod health;
 mod marks;
 mod measure;
 mod ops;
+mod progress;
 mod rows;
 mod signals;
 
@@ -70,6 +71,13 @@ pub struct Recovery {
     pub outage_open: bool,
     /// The send stream's recovery, counted from the moment when the new leader was known; `None` without that signal.
     pub after_leader_s: Option<f64>,
+    /// What this measure cannot tell from nothing: the lateness from which an operation counts as late, in the
+    /// least exact affected scope.
+    pub resolution_s: Option<f64>,
+    /// The interval of the heartbeats that the faults are noticed by; `None`: none is at play.
+    pub heartbeat_s: Option<f64>,
+    /// Records that came through while a fault was in force; `None`: no fault was, or nothing was due.
+    pub progress: Option<ProgressRow>,
     /// The same measures for each topic partition and stream.
     pub scopes: Vec<ScopeRow>,
     /// What was seen first after each fault.
@@ -92,6 +100,19 @@ pub struct Part {
     pub floor_sum: Option<String>,
     /// The event that ends it.
     pub known_by: String,
+}
+
+/// Successes while a fault was in force. Of several injections the one with the least counts.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(default)]
+pub struct ProgressRow {
+    /// In the topic partition with the fewest, of those that records were due in.
+    pub least: u64,
+    /// Which that is, as `topic/number stream`.
+    pub least_scope: String,
+    /// In the topic partition with the most.
+    pub most: u64,
+    pub most_scope: String,
 }
 
 /// One topic partition, one stream.

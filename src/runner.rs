@@ -13,6 +13,7 @@ mod environment;
 mod events;
 mod fingerprint;
 mod folder;
+pub mod matrix;
 mod one;
 mod suite;
 mod watch;
@@ -21,7 +22,7 @@ pub use book::RunBook;
 pub use events::{Events, RunEvent, Tick};
 pub use folder::RunFolder;
 pub use one::{ScenarioOutcome, run_one};
-pub use suite::{Selected, Selection, SelectionError, Suite, SuiteReport, select};
+pub use suite::{Lot, Selected, Selection, SelectionError, Suite, SuiteReport, select};
 
 use crate::cluster::ClusterError;
 use crate::cluster::pool::ClusterPool;

@@ -101,3 +101,93 @@ fn garbage_is_no_history() {
     assert!(err.contains("history.jsonl:1"), "{err}");
     assert_eq!(seaworthy(&["recheck", folder.path().join("nothing").to_str().expect("a path")]).0, 64);
 }
+
+/// A run folder as `run` leaves it, as far as `compare` looks.
+fn run_folder(path: &std::path::Path, times: &[Option<f64>]) {
+    for (at, ttr) in times.iter().enumerate() {
+        let folder = path.join("kill").join((at + 1).to_string());
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let result = serde_json::json!({
+            "scenario": { "name": "kill" }, "verdict": "pass", "repeat": at + 1, "fingerprint": "f",
+            "recovery": { "ttr_s": ttr, "recovered": ttr.is_some(), "lower_bound_s": ttr.is_none().then_some(60.0) },
+            "integrity": { "lost": 0 }, "budgets": [],
+        });
+        std::fs::write(folder.join("result.json"), result.to_string()).expect("a file");
+    }
+}
+
+#[test]
+fn compare_makes_a_regression_the_exit_code_only_when_asked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("a path").to_owned();
+    let (base, worse, dark) = (path("base"), path("worse"), path("dark"));
+    run_folder(base.as_ref(), &[2.0, 2.1, 2.2, 2.3, 2.4].map(Some));
+    run_folder(worse.as_ref(), &[5.0, 5.1, 5.2, 5.3, 5.4].map(Some));
+    run_folder(dark.as_ref(), &[Some(2.0), None]);
+    assert_eq!(seaworthy(&["compare", &base, &worse]).0, 0);
+    let (code, out, _) = seaworthy(&["compare", &base, &worse, "--gate"]);
+    assert_eq!(code, 3);
+    assert!(out.contains("REGRESSED") && out.contains("p") && out.contains("0.008"), "{out}");
+    assert_eq!(seaworthy(&["compare", &base, &base, "--gate"]).0, 0);
+    assert_eq!(seaworthy(&["compare", &worse, &base, "--gate"]).0, 0);
+    assert_eq!(seaworthy(&["compare", &base, &dark, "--gate"]).0, 3);
+    let (code, out, _) = seaworthy(&["compare", &base, &worse, "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(
+        (code, json["verdict"].as_str(), json["rows"][0]["verdict"].as_str()),
+        (0, Some("regressed"), Some("regressed"))
+    );
+    let (_, out, _) = seaworthy(&["compare", &base, &worse, "--format", "markdown"]);
+    assert!(out.starts_with("## ") && out.contains("| kill | recovery |"), "{out}");
+}
+
+#[test]
+fn a_stored_baseline_stands_for_its_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("a path").to_owned();
+    let (base, file) = (path("base"), path("baseline.json"));
+    run_folder(base.as_ref(), &[2.0, 2.1, 2.2, 2.3, 2.4].map(Some));
+    let (code, out, err) = seaworthy(&["compare", &base, "--save-baseline", &file]);
+    assert_eq!(code, 0, "{err}");
+    assert!(
+        out.contains("kill") && out.contains("2.2 s [2 … 2.4 s]") && err.contains("stored 5 repeats"),
+        "{out}{err}"
+    );
+    let (code, out, err) = seaworthy(&["compare", &file, &base, "--gate"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("no change"), "{out}");
+}
+
+#[test]
+fn a_gate_over_nothing_is_not_passed_and_no_run_folder_is_wrong_usage() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("a path").to_owned();
+    let once = path("once");
+    run_folder(once.as_ref(), &[Some(2.0)]);
+    let (code, _, err) = seaworthy(&["compare", &once, &once, "--gate"]);
+    assert_eq!(code, 2, "{err}");
+    let (code, _, err) = seaworthy(&["compare", &once, &path("nothing")]);
+    assert_eq!(code, 64);
+    assert!(err.contains("does not exist") && err.contains("give a run folder"), "{err}");
+    std::fs::create_dir(path("empty")).expect("a folder");
+    let (code, _, err) = seaworthy(&["compare", &path("empty"), &once]);
+    assert_eq!(code, 64);
+    assert!(err.contains("no result.json"), "{err}");
+    std::fs::write(folder.path().join("once/kill/1/result.json"), "{").expect("a file");
+    let (code, _, err) = seaworthy(&["compare", &once, &once]);
+    assert_eq!(code, 64);
+    assert!(err.contains("once/kill/1/result.json") && err.contains("recheck"), "{err}");
+    assert_eq!(seaworthy(&["compare", &once, &once, "--metric", "speed"]).0, 64);
+}
+
+#[test]
+fn a_matrix_needs_a_key_with_two_values() {
+    for wrong in ["subject.profile", "subject.profile=production", "subject.profile=staging,staging"] {
+        let (code, _, err) = seaworthy(&["run", "--matrix", wrong]);
+        assert_eq!(code, 64, "{wrong}");
+        assert!(err.contains("KEY=VALUE,VALUE"), "{err}");
+    }
+    let (code, _, err) = seaworthy(&["run", "scenarios/baseline.toml", "--matrix", "subject.profile=production,prod"]);
+    assert_eq!(code, 64, "{err}");
+    assert!(err.contains("prod"), "{err}");
+}

@@ -16,12 +16,36 @@ const VERDICTS: &[(&str, &str)] = &[
     (
         "inconclusive",
         "The run could not have shown a broken promise, or not all of it was seen. It is never a pass: the \
-      reasons say what was missing. Exit code 2.",
+      reasons say what was missing. Exit code 2. Of a comparison: more repeats are needed, and it says about how many.",
     ),
     (
         "fail",
         "A promise was broken: a record was lost, altered, duplicated or reordered where that was promised not to \
       happen, or a budget was not met. Exit code 1.",
+    ),
+    (
+        "regressed",
+        "Of a comparison: worse than the base with at least 4 repeats a side, p <= 0.05 (exact Mann-Whitney) and a shift \
+      beyond the noise band; or every repeat of the base recovered and one of the new side did not. `compare --gate` \
+      exits with 3.",
+    ),
+    (
+        "improved",
+        "Of a comparison: better than the base with at least 4 repeats a side, p <= 0.05 (exact Mann-Whitney) and a shift \
+      beyond the noise band.",
+    ),
+    ("no-change", "Of a comparison: the whole 95 % interval of the shift is within the noise band."),
+    (
+        "suspected",
+        "Of a comparison: three repeats on the smaller side, no overlap at all, and a shift beyond twice the noise band. \
+      Three repeats cannot give a p below 0.1: run at least one more. Of a whole comparison also: a row regressed by \
+      itself, but not when all scenarios are taken together (Holm).",
+    ),
+    ("none", "Of a comparison: fewer than three repeats on a side, so the values are shown and not judged."),
+    (
+        "not-comparable",
+        "Of a comparison: the two sides ran under different conditions, so their fingerprints differ. The note says in \
+      what; `compare --axis KEY` declares that this is what is being compared.",
     ),
 ];
 

@@ -10,11 +10,13 @@ use super::{Colours, Format, Scenarios, print, progress, runtime, selected, tell
 use crate::cluster::containers::Engine;
 use crate::cluster::embedded::EmbeddedLauncher;
 use crate::cluster::pool::ClusterPool;
+use crate::compare::{self, Side};
 use crate::exit_code::ExitCode;
 use crate::plan::BackendKind;
 use crate::report::{self, LeftOut};
 use crate::rng::Rng;
-use crate::runner::{RunContext, RunFolder, Selected, Selection, Suite};
+use crate::runner::matrix::{self, Dimension, Variant};
+use crate::runner::{Lot, RunContext, RunFolder, Selection, Suite, SuiteReport};
 
 /// Scenarios spend their time waiting: so many of the embedded backend share two processors without getting into each
 /// other's way.
@@ -36,6 +38,10 @@ pub(super) struct Run {
     /// Change a scenario's key for this run, as in `--set workload.rate=1000`
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
+    /// Run every scenario with each of these values of a key, interleaved, and compare them with the first; several keys:
+    /// every combination
+    #[arg(long, value_name = "KEY=VALUE,VALUE", value_parser = dimension)]
+    matrix: Vec<Dimension>,
     /// Run only the i-th of n parts of the selection
     #[arg(long, value_name = "i/n", value_parser = shard)]
     shard: Option<(usize, usize)>,
@@ -106,6 +112,10 @@ pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
+fn dimension(text: &str) -> Result<Dimension, String> {
+    text.parse().map_err(|error: matrix::NoDimension| error.to_string())
+}
+
 fn shard(text: &str) -> Result<(usize, usize), String> {
     let expected = || format!("`{text}` is not a part: expected i/n with 1 <= i <= n, as in 2/3");
     let (index, count) = text.split_once('/').ok_or_else(expected)?;
@@ -130,11 +140,19 @@ impl Run {
             backend: Some(kind),
             leave_out: kind == BackendKind::Embedded,
         };
-        let Selected { scenarios, left_out, .. } = match selected(&selection, colour) {
-            Ok(selected) => selected,
-            Err(code) => return code,
-        };
-        if scenarios.is_empty() {
+        // A matrix has a selection a variant; without one there is a single variant that changes nothing.
+        let (mut variants, mut left_out) = (Vec::new(), Vec::new());
+        for variant in matrix::variants(&self.matrix) {
+            let set = selection.set.iter().chain(&variant.set).cloned().collect();
+            match selected(&Selection { set, ..selection.clone() }, colour) {
+                Ok(found) => {
+                    variants.push((variant, found.scenarios));
+                    left_out = found.left_out;
+                }
+                Err(code) => return code,
+            }
+        }
+        if variants.iter().all(|(_, scenarios)| scenarios.is_empty()) {
             if !left_out.is_empty() {
                 tell(&report::caveats(kind, &left_out));
             }
@@ -146,7 +164,7 @@ impl Run {
             return ExitCode::Usage;
         }
         match reason {
-            Ok(reason) => runtime.block_on(self.play(scenarios, left_out, kind, reason, colour)),
+            Ok(reason) => runtime.block_on(self.play(variants, left_out, kind, reason, colour)),
             Err(error) => {
                 tell(&format!(
                     "error: {error}\n\
@@ -160,7 +178,7 @@ impl Run {
 
     async fn play(
         self,
-        scenarios: Vec<(PathBuf, crate::plan::Plan)>,
+        variants: Vec<(Variant, Vec<(PathBuf, crate::plan::Plan)>)>,
         left_out: Vec<LeftOut>,
         backend: BackendKind,
         reason: String,
@@ -182,8 +200,19 @@ impl Run {
                 return error.exit_code();
             }
         };
+        let lots = variants.into_iter().enumerate().map(|(at, (variant, scenarios))| {
+            let own = if self.matrix.is_empty() { Ok(folder.clone()) } else { folder.variant(at + 1, &variant.name) };
+            own.map(|folder| Lot { folder, scenarios })
+        });
+        let lots = match lots.collect::<Result<Vec<Lot>, _>>() {
+            Ok(lots) => lots,
+            Err(error) => {
+                tell(&format!("error: {error}"));
+                return error.exit_code();
+            }
+        };
         let seed = self.seed.unwrap_or_else(|| Rng::from_entropy().u64() >> 32);
-        let total = scenarios.len() * self.repeat as usize;
+        let total = lots.iter().map(|lot| lot.scenarios.len()).sum::<usize>() * self.repeat as usize;
         tell(&format!("backend: {reason}\nseed:    {seed}\nrun:     {} ({total} to run)", folder.path.display()));
         let caveats = report::caveats(backend, &left_out);
         if !caveats.is_empty() {
@@ -201,7 +230,7 @@ impl Run {
         let pool = clusters.clone();
         let context = RunContext { backend, backend_reason: reason, pool, exe, seed, set, events, cancel };
         let suite = Suite { context, folder, repeat: self.repeat, fail_fast: self.fail_fast, left_out };
-        let report = suite.run(&scenarios).await;
+        let report = suite.run_lots(&lots).await;
         if self.keep {
             tell("the containers were left running (--keep); `seaworthy clean` removes them");
             // Dropping the pool would remove them.
@@ -211,22 +240,45 @@ impl Run {
                 tell(&format!("error: {error}: `seaworthy clean` removes what is left"));
             }
         }
-        let report = match report {
-            Ok(report) => report,
+        let reports = match report {
+            Ok(reports) => reports,
             Err(error) => {
                 tell(&format!("error: {error}"));
                 return error.exit_code();
             }
         };
-        let path = &suite.folder.path;
-        let judged: Vec<_> = report.results.iter().map(|(result, _)| result).collect();
+        let judged: Vec<_> = reports.iter().flat_map(|report| &report.results).map(|(result, _)| result).collect();
         report::annotations(&judged).iter().for_each(|line| tell(line));
+        for (lot, report) in lots.iter().zip(&reports) {
+            self.show(&lot.folder, report);
+        }
+        let folders: Vec<RunFolder> = lots.into_iter().map(|lot| lot.folder).collect();
+        if folders.len() > 1 {
+            self.show_matrix(&folders, colour);
+        }
+        if self.format == Format::Human {
+            if !caveats.is_empty() {
+                print(&caveats);
+            }
+            for lot in &folders {
+                print(&format!("run folder: {0}\nreport:     {0}/report.html", lot.path.display()));
+            }
+        }
+        ExitCode::worst(reports.iter().map(|report| report.exit))
+    }
+
+    /// One variant's results, or all there are without a matrix.
+    fn show(&self, folder: &RunFolder, report: &SuiteReport) {
+        let path = &folder.path;
         match self.format {
             Format::Json => match std::fs::read_to_string(path.join("run.json")) {
                 Ok(json) => print(&json),
                 Err(error) => tell(&format!("error: cannot read {}/run.json: {error}", path.display())),
             },
             Format::Human => {
+                if !self.matrix.is_empty() {
+                    print(&format!("\n{}", path.file_name().unwrap_or_default().to_string_lossy()));
+                }
                 for (result, folder) in &report.results {
                     if result.verdict != crate::verdict::Verdict::Pass {
                         print(&report::scenario_block(result, &folder.display().to_string()));
@@ -239,12 +291,26 @@ impl Run {
                 for (name, error) in &report.errors {
                     print(&format!("{name}: not judged: {error}"));
                 }
-                if !caveats.is_empty() {
-                    print(&caveats);
+                if self.repeat > 1 && !results.is_empty() {
+                    match Side::read(path) {
+                        Ok(side) => print(&format!("\n{}", compare::summary(&side, false))),
+                        Err(error) => tell(&format!("error: {error}")),
+                    }
                 }
-                print(&format!("run folder: {0}\nreport:     {0}/report.html", path.display()));
             }
         }
-        report.exit
+    }
+
+    /// Every variant against the first. The results are what counts: that they cannot be compared is told, no more.
+    fn show_matrix(&self, folders: &[RunFolder], colour: Colours) {
+        match matrix::compare(folders, &self.matrix) {
+            Ok(comparisons) if self.format == Format::Human => {
+                for comparison in &comparisons {
+                    print(&format!("\n{}", compare::human(comparison, super::compare::style(colour, false))));
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tell(&format!("the variants cannot be compared: {error}")),
+        }
     }
 }

@@ -241,6 +241,12 @@ RECOVERY_IMPOSSIBLE = "recovery-impossible":
 refused until the end and the service cannot recover. Start the broker again (`restart-after`), or give the topic one
 more replica than it needs.";
 
+/// More progress than records.
+PROGRESS_IMPOSSIBLE = "progress-impossible":
+"`progress-during-fault` asks for more records in a topic partition than are sent to it while the longest fault lasts, so
+no run could keep it. Records are dealt out to topic partitions by their keys: leave room for an uneven deal, and for
+those that are still under way when the fault is healed.";
+
 /// Something awaited that cannot happen.
 EXPECTATION_IMPOSSIBLE = "expectation-impossible":
 "What [expect] lists must be seen, else the run is inconclusive. Here nothing in the scenario can make it happen, or a

@@ -9,7 +9,7 @@ use crate::budget::Amount;
 use crate::clock::text_seconds;
 use crate::history::sim::Sim;
 use crate::history::story::Story;
-use crate::plan::{Limit, Plan, Since};
+use crate::plan::{Limit, Plan, Progress, ProgressOf, Since};
 use crate::verdict::Verdict::{Fail, Inconclusive, Pass};
 
 fn judged(story: &Story) -> Judgement {
@@ -172,4 +172,78 @@ fn expected_dead_letters_must_come() {
 fn times_are_short_and_exact() {
     let texts: Vec<String> = [0.0, 0.0123, 0.9996, 1.0, 1.3, 9.876, 12.34, 60.0].map(text_seconds).to_vec();
     assert_eq!(texts, ["0 s", "12 ms", "1 s", "1 s", "1.3 s", "9.88 s", "12.3 s", "60 s"]);
+}
+
+#[test]
+fn progress_during_a_fault_is_counted_a_topic_partition_and_is_a_least() {
+    let run = |records, of| {
+        let mut sim = Sim { sends: vec![(0, 6_000, 11_000)], ..Sim::new(3) };
+        sim.plan.budget.progress_during_fault = Some(Progress { records, of });
+        judged(&sim.story())
+    };
+    let all = run(10, ProgressOf::All);
+    let made = all.recovery.as_ref().unwrap().progress.clone().unwrap();
+    assert_eq!((made.least, made.least_scope.as_str()), (0, "orders/0 send"));
+    assert!((395..=401).contains(&made.most), "{made:?}");
+    assert_eq!(all.verdict, Fail);
+    assert_eq!(all.reasons[0].code, "progress-during-fault");
+    assert_eq!(all.reasons[0].message, "0 (orders/0 send); the budget is at least 10");
+    let any = run(390, ProgressOf::Any);
+    assert_eq!((any.verdict, any.budgets[1].met), (Pass, true), "{:?}", any.reasons);
+    assert_eq!(run(402, ProgressOf::Any).verdict, Fail);
+}
+
+#[test]
+fn every_budget_of_the_format_is_read_measured_judged_and_reported() {
+    let text = r#"
+        name = "x"
+        fault = [{ at = "0s", lasts = "4s", label = "cut", network = { cut = { leader-of = "orders/0" } } }]
+        [budget]
+        lost = 0
+        duplicates = 0
+        redelivered = 9
+        reordered = 0
+        dead-lettered = 0
+        recovery = { within = "2s", since = "heal" }
+        first-success = "4s"
+        outage = "9s"
+        drain = "5s"
+        detect = "3s"
+        progress-during-fault = { records = 100, of = "any" }
+    "#;
+    let source = crate::diagnostic::Source::new("x.toml", text);
+    let (plan, _) = crate::scenario::parse(&source).unwrap();
+    let mut sim = Sim { sends: vec![(0, 6_000, 11_300)], effects: vec![(0, 6_000, 13_000)], ..Sim::new(3) };
+    sim.plan.budget = plan.budget;
+    sim.signals = vec![("client-error", 6_500, json!("broken pipe"))];
+    let judgement = judged(&sim.story());
+    assert_eq!(codes(&judgement), ["recovery"], "the effects took 3 s");
+    let names: Vec<&str> = judgement.budgets.iter().map(|row| row.metric.as_str()).collect();
+    let mut expected = vec!["lost", "duplicates", "redelivered", "reordered", "dead-lettered", "progress-during-fault"];
+    expected.extend(["recovery", "first-success", "outage", "drain", "detect"]);
+    assert_eq!(names, expected);
+    for row in &judgement.budgets {
+        assert!(row.measured.is_some() && row.met == (row.metric != "recovery"), "{row:?}");
+        assert!(row.sentence().contains("the budget is"), "{row:?}");
+    }
+    // Each alone is broken by a tighter limit.
+    let tight = |change: fn(&mut crate::plan::BudgetPlan)| {
+        let mut tight = sim.clone();
+        tight.plan.budget.recovery = within(4.0);
+        change(&mut tight.plan.budget);
+        judged(&tight.story())
+    };
+    assert_eq!(tight(|_| ()).verdict, Pass);
+    for (name, judgement) in [
+        ("first-success", tight(|budget| budget.first_success = within(1.0))),
+        ("outage", tight(|budget| budget.outage = within(5.0))),
+        ("drain", tight(|budget| budget.drain = within(1.0))),
+        ("detect", tight(|budget| budget.detect = within(0.4))),
+        (
+            "progress-during-fault",
+            tight(|budget| budget.progress_during_fault = Some(Progress { records: 402, of: ProgressOf::Any })),
+        ),
+    ] {
+        assert_eq!((judgement.verdict, codes(&judgement)), (Fail, vec![name]));
+    }
 }

@@ -81,6 +81,25 @@ pub fn floors(plan: &Plan) -> Vec<Floor> {
     floors
 }
 
+/// The longest interval of the heartbeats that the plan's faults are noticed by; `None`: none is. A measured time
+/// depends by up to this much on when between two heartbeats the fault strikes.
+pub fn heartbeat(plan: &Plan) -> Option<Duration> {
+    let broker = || timer(&plan.cluster.config, BROKER_HEARTBEAT).0;
+    let of = |fault: &FaultPlan| match &fault.kind {
+        FaultKind::Kill { .. } | FaultKind::Pause { .. } => Some(broker()),
+        FaultKind::Network { between: Between::Brokers, .. } => Some(broker()),
+        FaultKind::Member { action: MemberAction::Crash | MemberAction::Pause, .. } => {
+            let client = member_client(plan);
+            let new = client.get("group.protocol").is_some_and(|p| p.eq_ignore_ascii_case("consumer"));
+            let member =
+                if new { timer(&plan.cluster.config, NEW_MEMBER_HEARTBEAT) } else { timer(&client, MEMBER_HEARTBEAT) };
+            Some(member.0)
+        }
+        _ => None,
+    };
+    plan.faults.iter().filter_map(of).max()
+}
+
 /// What is impossible while a fault lasts.
 #[derive(Clone, Copy, PartialEq)]
 enum Side {
@@ -154,17 +173,23 @@ fn works(plan: &Plan, member: MemberSelector) -> bool {
     known && i64::from(plan.topic.partitions) >= i64::from(plan.subject.members)
 }
 
-fn member_session(plan: &Plan) -> Option<(Duration, String)> {
-    let subject = &plan.subject;
+/// The member's own timers, as far as the plan sets them.
+fn member_client(plan: &Plan) -> BTreeMap<String, String> {
     // The settings' own client table counts too, under whatever prefix it has there.
     let mut client = BTreeMap::new();
-    for (key, value) in subject.settings.iter().chain(&subject.client) {
+    for (key, value) in plan.subject.settings.iter().chain(&plan.subject.client) {
         for property in ["group.instance.id", "group.protocol", MEMBER_SESSION.0, MEMBER_HEARTBEAT.0] {
             if key.ends_with(property) {
                 client.insert(property.to_owned(), value.clone());
             }
         }
     }
+    client
+}
+
+fn member_session(plan: &Plan) -> Option<(Duration, String)> {
+    let subject = &plan.subject;
+    let client = member_client(plan);
     // A static member gets its share back the moment it returns.
     if client.contains_key("group.instance.id") {
         return None;
@@ -264,6 +289,21 @@ mod tests {
         let fixed = format!("{crash}[subject.client]\n\"group.instance.id\" = \"a\"");
         assert_eq!(least_of(&fixed), []);
         assert_eq!(least_of(&format!("{crash}subject.kind = \"custom\"")), []);
+    }
+
+    #[test]
+    fn the_heartbeat_at_play_is_that_of_who_notices() {
+        let of = |text: &str| {
+            let (plan, _) = crate::scenario::parse(&Source::new("x.toml", format!("name = \"x\"\n{text}"))).unwrap();
+            heartbeat(&plan).map(|d| d.as_millis())
+        };
+        let kill = "fault = [{ at = \"0s\", kill = { leader-of = \"orders/0\" } }]\n";
+        assert_eq!(of(kill), Some(2_000));
+        assert_eq!(of(&format!("{kill}[cluster.config]\n\"broker.heartbeat.interval.ms\" = 500")), Some(500));
+        let crash = "fault = [{ at = \"0s\", member = { action = \"crash\" } }]\n";
+        assert_eq!(of(crash), Some(1_000));
+        assert_eq!(of(&format!("{crash}[subject.client]\n\"group.protocol\" = \"consumer\"")), Some(5_000));
+        assert_eq!(of("fault = [{ at = \"0s\", lasts = \"6s\", network = { cut = \"all\" } }]"), None);
     }
 
     #[test]

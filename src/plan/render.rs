@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::{
-    Between, Direction, FaultKind, FaultPlan, Limit, MemberSelector, Plan, Since, StepAction, Timeline, floors,
+    Between, Direction, FaultKind, FaultPlan, Limit, MemberSelector, Plan, ProgressOf, Since, StepAction, Timeline,
+    floors,
 };
 
 mod page;
@@ -150,7 +151,12 @@ impl Plan {
     }
 
     fn write_timeline(&self, out: &mut String, width: usize) -> std::fmt::Result {
-        writeln!(out, "\nTimeline   from the end of the baseline")?;
+        let range = Timeline::phase_range(self);
+        let later = match range.is_zero() {
+            true => String::new(),
+            false => format!(", up to {} later: drawn from the seed, a phase of the heartbeats", duration_text(range)),
+        };
+        writeln!(out, "\nTimeline   from the end of the baseline{later}")?;
         let timeline = Timeline::of(self);
         if self.faults.is_empty() {
             writeln!(out, "  no faults: a control run")?;
@@ -245,6 +251,14 @@ impl Plan {
             if let Some(limit) = limit {
                 writeln!(out, "  {name:<14}{}{}", duration_text(limit.within), self.since(name, limit))?;
             }
+        }
+        if let Some(progress) = budget.progress_during_fault {
+            let which = match progress.of {
+                ProgressOf::All => "in every topic partition",
+                ProgressOf::Any => "in some topic partition",
+            };
+            let least = plural(progress.records, "record");
+            writeln!(out, "  {:<14}at least {least} {which} while a fault is in force", "progress")?;
         }
         let watch = &self.observation;
         writeln!(

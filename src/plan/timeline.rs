@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{FaultPlan, Plan, Since};
+use crate::rng::Rng;
 
 /// What happens when, from the end of the baseline.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,6 +37,21 @@ pub enum StepAction {
 }
 
 impl Timeline {
+    /// How much later than written a run's whole timeline begins, drawn from its seed: the baseline is that much
+    /// longer. Without it every repeat would strike at the same phase of the heartbeats that notice the fault, and five
+    /// repeats would be one. Evenly from zero to [`Timeline::phase_range`]; a control run begins as written.
+    pub fn phase(plan: &Plan, seed: u64) -> Duration {
+        Self::phase_range(plan).mul_f64(Rng::fork(seed, "injection phase").share())
+    }
+
+    /// One heartbeat of the detectors at play; a second where only clients' own timers notice.
+    pub fn phase_range(plan: &Plan) -> Duration {
+        if plan.faults.is_empty() {
+            return Duration::ZERO;
+        }
+        super::heartbeat(plan).unwrap_or_default().max(Duration::from_secs(1))
+    }
+
     /// Lays the faults out. A fault heals after `lasts`, else after its own `restart-after`, else when the load
     /// stops; the load stops once the observation time has passed after the last fault's zero.
     pub fn of(plan: &Plan) -> Self {
@@ -104,6 +120,21 @@ mod tests {
             { at = "0s", lasts = "6s", pause = { broker = 1 } },
         ]"#;
         assert_eq!(steps(text), [(0, 1, Inject), (6, 1, Heal), (6, 0, Inject), (8, 0, Heal)]);
+    }
+
+    #[test]
+    fn the_phase_follows_from_the_seed_and_covers_one_heartbeat() {
+        let plan =
+            |text: &str| crate::scenario::parse(&Source::new("x.toml", format!("name = \"x\"\n{text}"))).unwrap().0;
+        let kill = plan("fault = [{ at = \"0s\", kill = { broker = 1 } }]");
+        let phases: Vec<Duration> = (0..200).map(|seed| Timeline::phase(&kill, seed)).collect();
+        assert_eq!(phases[7], Timeline::phase(&kill, 7));
+        let (min, max) = (phases.iter().min().unwrap(), phases.iter().max().unwrap());
+        assert!(*min < Duration::from_millis(100) && *max > Duration::from_millis(1_900), "{min:?} {max:?}");
+        assert!(*max < Duration::from_secs(2));
+        assert_eq!(Timeline::phase(&plan(""), 7), Duration::ZERO);
+        let cut = plan("fault = [{ at = \"0s\", lasts = \"6s\", network = { cut = \"all\" } }]");
+        assert_eq!(Timeline::phase_range(&cut), Duration::from_secs(1));
     }
 
     #[test]

@@ -8,12 +8,13 @@ use super::breakdown::breakdown;
 use super::health::Unhealthy;
 use super::marks::Round;
 use super::ops::Stream;
+use super::progress::progress;
 use super::signals::signals;
 use super::{Detection, Recovery, ScopeRow};
 use crate::clock::{Nanos, seconds};
 use crate::history::{History, Op as HistoryOp};
 use crate::ledger::Ledger;
-use crate::plan::Since;
+use crate::plan::{self, Since};
 
 /// A zero and how far its measurement goes.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,10 @@ pub fn measure(history: &History, ledger: &Ledger<'_>, analysis: &Analysis) -> R
     };
     recovery.detect_s = detect(analysis, &recovery.detections);
     notes(analysis, &segments, &mut recovery);
+    let affected = segments.iter().flat_map(|segment| analysis.affected(segment.round));
+    recovery.resolution_s = affected.map(|scope| scope.limit).max().map(seconds);
+    recovery.heartbeat_s = history.header.plan.as_deref().and_then(plan::heartbeat).map(|beat| beat.as_secs_f64());
+    recovery.progress = progress(analysis);
     let Some(last) = segments.last().copied() else { return recovery };
     if let Some(worst) = scopes(analysis, &segments, &mut recovery) {
         let Worst { scope, segment, back } = worst;

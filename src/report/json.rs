@@ -74,6 +74,8 @@ pub struct ScenarioContext {
     pub run_seed: Option<u64>,
     /// What was changed for this run, as `key=value`.
     pub set: Vec<String>,
+    /// What the fingerprint was made of: keys as in the scenario file, secrets hashed.
+    pub configuration: BTreeMap<String, String>,
 }
 
 /// `result.json`.
@@ -109,6 +111,9 @@ pub struct ScenarioResult {
     /// What was changed for this run, as `key=value`.
     #[serde(default)]
     pub set: Vec<String>,
+    /// What the fingerprint was made of.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub configuration: BTreeMap<String, String>,
     /// Fields of a newer version, kept.
     #[serde(flatten)]
     pub more: BTreeMap<String, serde_json::Value>,
@@ -146,6 +151,7 @@ impl ScenarioResult {
             fingerprint: context.fingerprint,
             run_seed: context.run_seed,
             set: context.set,
+            configuration: context.configuration,
             more: BTreeMap::new(),
         }
     }
@@ -160,6 +166,7 @@ impl ScenarioResult {
             fingerprint: self.fingerprint.clone(),
             run_seed: self.run_seed,
             set: self.set.clone(),
+            configuration: self.configuration.clone(),
         }
     }
 }

@@ -33,6 +33,14 @@ impl RunFolder {
         Ok(Self { run_id, path })
     }
 
+    /// Makes a run folder of its own below this one, for one variant of a matrix: everything that takes a run folder takes
+    /// it. Its id is another too: no two variants may share a consumer group.
+    pub fn variant(&self, number: usize, name: &str) -> Result<Self, RunError> {
+        let path = self.path.join(name);
+        std::fs::create_dir_all(&path).map_err(io("cannot create", &path))?;
+        Ok(Self { run_id: format!("{}.{number}", self.run_id), path })
+    }
+
     /// Makes the folder of one scenario's repeat, with its `logs/`.
     pub fn scenario(&self, name: &str, repeat: u32) -> Result<PathBuf, RunError> {
         let path = self.path.join(name).join(repeat.to_string());

@@ -60,7 +60,7 @@ pub async fn run_one(
         name: plan.name.clone(),
         summary: plan.summary.clone(),
         repeat,
-        expected: plan.workload.warm_up + plan.workload.baseline + Timeline::of(&plan).load_stops,
+        expected: plan.load_time() + Timeline::phase(&plan, seed),
     });
     let gauges = Arc::new(Gauges::new());
     let stage = Stage { context, path, plan, seed, group, folder, recorder, gauges, topics: header.topics.clone() };
@@ -69,6 +69,8 @@ pub async fn run_one(
     let backend = played?;
     let read = read_history(&history)?;
     let judgement = judge(&read);
+    let environment = environment::here();
+    let configuration = fingerprint::configuration(&stage.plan, &backend, environment.cpus);
     let facts = ScenarioContext {
         scenario: ScenarioRef {
             name: stage.plan.name.clone(),
@@ -76,11 +78,12 @@ pub async fn run_one(
             sha256: fingerprint::of_file(path),
         },
         repeat,
-        fingerprint: Some(fingerprint::of_run(&stage.plan, &backend)),
+        fingerprint: Some(fingerprint::of(&configuration)),
+        configuration,
         backend: Some(backend),
-        environment: environment::here(),
         run_seed: Some(context.seed),
         set: context.set.clone(),
+        environment,
     };
     let result = ScenarioResult::new(facts, &read, judgement);
     let json = serde_json::to_vec_pretty(&result).map_err(|e| RunError::Internal(format!("result.json: {e}")))?;
@@ -225,6 +228,11 @@ impl Stage<'_> {
         or_cancelled(cancel, tokio::time::sleep(plan.workload.baseline)).await?;
 
         let timeline = Timeline::of(plan);
+        let phase = Timeline::phase(plan, self.seed);
+        if !phase.is_zero() {
+            self.signal("injection-phase", serde_json::json!({ "ms": phase.as_secs_f64() * 1e3 }));
+            or_cancelled(cancel, tokio::time::sleep(phase)).await?;
+        }
         let zero = self.recorder.clock().now();
         let last_heal = timeline.steps.iter().filter(|s| s.action == StepAction::Heal).map(|s| s.at).max();
         self.phase("fault", Some(last_heal.unwrap_or(timeline.load_stops)));

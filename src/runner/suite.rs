@@ -123,32 +123,59 @@ pub struct SuiteReport {
     pub exit: ExitCode,
 }
 
+/// One variant of a selection, with a run folder of its own.
+pub struct Lot {
+    pub folder: RunFolder,
+    pub scenarios: Vec<(PathBuf, Plan)>,
+}
+
 impl Suite {
     /// Runs all repeats of all scenarios, interleaved: every scenario once, then again. As many at a time as the pool has
     /// places. Writes the run folder's own files after each, so that a run cut off
     /// leaves what it had.
     pub async fn run(&self, scenarios: &[(PathBuf, Plan)]) -> Result<SuiteReport, RunError> {
+        let lots = [Lot { folder: self.folder.clone(), scenarios: scenarios.to_vec() }];
+        let mut reports = self.run_lots(&lots).await?;
+        Ok(reports.remove(0))
+    }
+
+    /// The same for several variants of one selection, interleaved too: a scenario in every variant, then the next
+    /// scenario, then all again. Whatever drifts on this machine meanwhile drifts for all of them.
+    pub async fn run_lots(&self, lots: &[Lot]) -> Result<Vec<SuiteReport>, RunError> {
         let clock = Clock::start();
-        let mut book = RunBook::new(self.folder.clone(), self.context.backend, self.left_out.clone());
-        let mut report = SuiteReport { results: Vec::new(), errors: Vec::new(), exit: ExitCode::NothingSelected };
-        let rounds = 1..=self.repeat.max(1);
-        let mut waiting =
-            rounds.flat_map(|repeat| scenarios.iter().map(move |(path, plan)| (repeat, path, plan))).enumerate();
+        let book = |lot: &Lot| RunBook::new(lot.folder.clone(), self.context.backend, self.left_out.clone());
+        let mut books: Vec<RunBook> = lots.iter().map(book).collect();
+        let none = || SuiteReport { results: Vec::new(), errors: Vec::new(), exit: ExitCode::NothingSelected };
+        let mut reports: Vec<SuiteReport> = lots.iter().map(|_| none()).collect();
+        let most = lots.iter().map(|lot| lot.scenarios.len()).max().unwrap_or(0);
+        let mut order = Vec::new();
+        for repeat in 1..=self.repeat.max(1) {
+            for place in 0..most {
+                let of_lot = |(number, lot): (usize, &Lot)| {
+                    let (path, plan) = lot.scenarios.get(place)?.clone();
+                    Some((repeat, number, path, plan))
+                };
+                order.extend(lots.iter().enumerate().filter_map(of_lot));
+            }
+        }
+        let mut waiting = order.into_iter().enumerate();
         let mut running = FuturesUnordered::new();
         // By their place in the order, which concurrent scenarios do not keep.
-        let mut done = BTreeSet::new();
+        let mut done = vec![BTreeSet::new(); lots.len()];
         let mut stop = false;
         loop {
             while !stop && running.len() < self.context.pool.places() {
-                let Some((place, (repeat, path, plan))) = waiting.next() else { break };
+                let Some((place, (repeat, lot, path, plan))) = waiting.next() else { break };
+                let folder = &lots[lot].folder;
                 running.push(async move {
                     let began = clock.now();
-                    let outcome = run_one(&self.context, &self.folder, path, plan.clone(), repeat).await;
-                    (place, plan, outcome, Duration::from_nanos(clock.now() - began))
+                    let outcome = run_one(&self.context, folder, &path, plan.clone(), repeat).await;
+                    (place, lot, plan, outcome, Duration::from_nanos(clock.now() - began))
                 });
             }
-            let Some((place, plan, outcome, took)) = running.next().await else { break };
-            self.note(plan, &outcome, took);
+            let Some((place, lot, plan, outcome, took)) = running.next().await else { break };
+            self.note(&plan, &outcome, took);
+            let report = &mut reports[lot];
             stop |= match &outcome {
                 Err(RunError::Interrupted) => true,
                 Err(_) => self.fail_fast,
@@ -156,20 +183,20 @@ impl Suite {
             };
             match outcome {
                 Ok(outcome) => {
-                    let before = done.range(..place).count();
-                    done.insert(place);
-                    book.insert(before, &outcome);
+                    let before = done[lot].range(..place).count();
+                    done[lot].insert(place);
+                    books[lot].insert(before, &outcome);
                     report.results.insert(before, (outcome.result, outcome.folder));
                 }
                 Err(error) => {
-                    book.add_error(&plan.name, &error);
+                    books[lot].add_error(&plan.name, &error);
                     report.errors.push((plan.name.clone(), error));
                 }
             }
-            report.exit = exit_of(&report);
-            book.write(report.exit)?;
+            report.exit = exit_of(report);
+            books[lot].write(report.exit)?;
         }
-        Ok(report)
+        Ok(reports)
     }
 
     fn note(&self, plan: &Plan, outcome: &Result<ScenarioOutcome, RunError>, took: Duration) {

@@ -93,8 +93,8 @@ pub enum Kind {
     Tables(&'static Table),
     /// A table that has a target among its keys, or a bare target.
     Targeted(&'static Table),
-    /// Part of the format that this version refuses.
-    NotYet,
+    /// A number of records, or a table with `records` and `of`.
+    Progress,
 }
 
 const fn key(name: &'static str, kind: Kind, default: Absent, text: &'static str) -> Key {
@@ -108,7 +108,7 @@ pub(super) fn names(table: &Table) -> Vec<&'static str> {
 
 use Absent::{Else, Is, Required};
 use Kind::{
-    Duration, Flag, Identity, Limit, NotYet, Pointer, Properties, Share, Size, SomeDuration, Tables, Text, Texts,
+    Duration, Flag, Identity, Limit, Pointer, Progress, Properties, Share, Size, SomeDuration, Tables, Text, Texts,
     Whole, Word, Words,
 };
 
@@ -223,7 +223,20 @@ pub static SUBJECT: Table = Table {
         key("client", Properties, Is("{}"), "Kafka client properties, verbatim."),
         key(
             "defect",
-            Word(&["commit-before-processing", "drop-on-exhaustion", "unawaited-dead-letter"]),
+            Word(&[
+                "commit-before-processing",
+                "drop-on-exhaustion",
+                "unawaited-dead-letter",
+                "swallowed-dead-letter-failure",
+                "bare-dead-letter",
+                "commit-past-hole",
+                "breaker-never-closes",
+                "rejected-as-success",
+                "forgotten-identity",
+                "unordered-pool",
+                "indeterminate-as-failed",
+                "resent-indeterminate",
+            ]),
             Else("none"),
             "A bug put into the pipeline on purpose, so that the harness can be seen to catch it.",
         ),
@@ -296,7 +309,16 @@ pub static BUDGET: Table = Table {
         key("outage", Limit, NO_LIMIT, "The largest gap between two successes of a scope."),
         key("drain", Limit, NO_LIMIT, "Time until the backlog is back to normal."),
         key("detect", Limit, NO_LIMIT, "Time to the first signal of the application."),
-        key("progress-during-fault", NotYet, NO_LIMIT, "Records served while the fault lasts; not yet supported."),
+        key("progress-during-fault", Progress, NO_LIMIT, "Records that must come through while a fault lasts."),
+    ],
+};
+
+pub static PROGRESS: Table = Table {
+    name: "progress-during-fault",
+    text: "A number of records alone, or a table that says in which topic partitions.",
+    keys: &[
+        key("records", Whole(0, MANY), Required, "The fewest that must come through while the fault is in force."),
+        key("of", Word(&["all", "any"]), Is("\"all\""), "In each topic partition, or in any one."),
     ],
 };
 
@@ -380,6 +402,7 @@ pub static TABLES: &[&Table] = &[
     &POISON,
     &BUDGET,
     &LIMIT,
+    &PROGRESS,
     &EXPECT,
     &OBSERVATION,
 ];

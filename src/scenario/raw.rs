@@ -11,8 +11,8 @@ use super::format;
 use super::reader::{Field, Fields, Sink};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::plan::{
-    BackendKind, BudgetPlan, ClusterPlan, ExpectPlan, Isolation, Limit, ObservationPlan, Plan, ProducerKind, Since,
-    TopicPlan, WorkloadPlan,
+    BackendKind, BudgetPlan, ClusterPlan, ExpectPlan, Isolation, Limit, ObservationPlan, Plan, ProducerKind, Progress,
+    ProgressOf, Since, TopicPlan, WorkloadPlan,
 };
 
 mod fault;
@@ -125,13 +125,6 @@ fn budget(root: &Fields) -> BudgetPlan {
     let table = root.table("budget", &format::BUDGET);
     let count = |key| table.get(key).and_then(|f| f.tally());
     let limit = |key| table.get(key).and_then(|f| limit(&f));
-    if let Some(field) = table.get("progress-during-fault") {
-        field.report(
-            Diagnostic::error(codes::NOT_YET_SUPPORTED, "`progress-during-fault` cannot be judged yet")
-                .label("not yet supported")
-                .help("bound the gap instead: `outage = \"9s\"` is the longest time without a success"),
-        );
-    }
     BudgetPlan {
         lost: count("lost").unwrap_or(0),
         because: table.get("because").and_then(|f| f.text()),
@@ -144,6 +137,7 @@ fn budget(root: &Fields) -> BudgetPlan {
         outage: limit("outage"),
         drain: limit("drain"),
         detect: limit("detect"),
+        progress_during_fault: table.get("progress-during-fault").and_then(|f| progress(&f)),
     }
 }
 
@@ -156,6 +150,18 @@ fn limit(field: &Field) -> Option<Limit> {
     let within = table.require("within", "within = \"2s\"")?.duration();
     let since = table.get("since").map(|f| f.word(&SINCE));
     Some(Limit { within: within?, since: since.flatten() })
+}
+
+/// `100`, or `{ records = 100, of = "any" }`.
+fn progress(field: &Field) -> Option<Progress> {
+    const WHICH: [(&str, ProgressOf); 2] = [("all", ProgressOf::All), ("any", ProgressOf::Any)];
+    if !matches!(field.node.value, Value::Table(_)) {
+        return field.tally().map(|records| Progress { records, of: ProgressOf::All });
+    }
+    let table = field.table(&format::PROGRESS)?;
+    let records = table.require("records", "records = 100")?.tally();
+    let of = table.get("of").map(|f| f.word(&WHICH));
+    Some(Progress { records: records?, of: of.flatten().unwrap_or_default() })
 }
 
 fn expect(root: &Fields) -> ExpectPlan {

@@ -112,7 +112,9 @@ fn kind(kind: Kind) -> Value {
             with_target["oneOf"] = json!(ways);
             json!({ "anyOf": [{ "type": "string", "enum": target_words() }, with_target] })
         }
-        Kind::NotYet => json!({ "not": {} }),
+        Kind::Progress => {
+            json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, table(&format::PROGRESS, &[])] })
+        }
     }
 }
 

@@ -71,7 +71,7 @@ impl Kind {
             Self::Tables(_) => "list of tables".into(),
             Self::Targeted(table) if table.keys.len() == 1 => "target".into(),
             Self::Targeted(_) => "target, or table".into(),
-            Self::NotYet => "not yet supported".into(),
+            Self::Progress => "whole number, or { records, of }".into(),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use super::{Rules, text};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::plan::{FaultKind, HandlerError, Limit, MemberAction, MemberSelector, Since, Target, floors};
+use crate::plan::{
+    FaultKind, FaultPlan, HandlerError, Limit, MemberAction, MemberSelector, Since, Target, Timeline, floors,
+};
 use crate::scenario::raw::least_observation;
 
 pub(super) fn check(rules: &Rules) {
@@ -11,8 +13,33 @@ pub(super) fn check(rules: &Rules) {
     since_heal(rules);
     below_floor(rules);
     observation(rules);
+    progress(rules);
     recovery_possible(rules);
     expectations(rules);
+}
+
+/// No more can come through than is sent.
+fn progress(rules: &Rules) {
+    let plan = rules.plan;
+    let Some(least) = plan.budget.progress_during_fault else { return };
+    if plan.faults.is_empty() || !rules.trusts(&["fault", "workload.rate", "topic.partitions", "budget"]) {
+        return;
+    }
+    let stops = Timeline::of(plan).load_stops;
+    let held = |fault: &FaultPlan| fault.lasts.or(fault.kind.restart_after()).unwrap_or(stops);
+    let longest = plan.faults.iter().map(held).max().unwrap_or_default();
+    let most = longest.as_secs_f64() * f64::from(plan.workload.rate) / f64::from(plan.topic.partitions.max(1));
+    if least.records as f64 > most {
+        rules.report(
+            &rules.first_given("budget.progress-during-fault", &["records"]),
+            Diagnostic::error(
+                codes::PROGRESS_IMPOSSIBLE,
+                format!("{} records cannot come through in one topic partition while the fault lasts", least.records),
+            )
+            .label(format!("expected at most {most:.0}"))
+            .help("that is workload.rate × the longest fault ÷ topic.partitions: all that is sent there meanwhile"),
+        );
+    }
 }
 
 fn lost(rules: &Rules) {
@@ -54,7 +81,8 @@ fn without_fault(rules: &Rules) {
     if !rules.plan.faults.is_empty() || !rules.trusts(&["fault"]) {
         return;
     }
-    for (name, _) in from_a_fault(rules) {
+    let progress = rules.plan.budget.progress_during_fault.map(|_| "progress-during-fault");
+    for name in from_a_fault(rules).map(|(name, _)| name).chain(progress) {
         rules.report(
             &format!("budget.{name}"),
             Diagnostic::error(codes::BUDGET_WITHOUT_FAULT, format!("`{name}` counts from a fault, and there is none"))
