@@ -3,8 +3,8 @@
 //! Owns the shape of what is written. Must not judge: every number and every verdict in a report was decided
 //! in [`crate::judge`], and a report that needs a number asks for it there.
 
-mod caveats;
 mod annotations;
+mod caveats;
 pub mod html;
 mod json;
 mod junit;
@@ -15,8 +15,8 @@ mod tests;
 mod text;
 pub mod timeline;
 
-pub use caveats::{caveats, caveats_markdown};
 pub use annotations::annotations;
+pub use caveats::{caveats, caveats_markdown};
 pub use json::{
     BackendInfo, Environment, Image, LeftOut, RunEntry, RunResult, SCHEMA_VERSION, ScenarioContext, ScenarioRef,
     ScenarioResult, schema,

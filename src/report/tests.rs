@@ -157,4 +157,3 @@ fn every_result_fits_its_schema_and_a_spoilt_one_does_not() {
         assert!(validator.is_valid(&newer), "a newer version's field");
     }
 }
-

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::{RunError, RunFolder, ScenarioOutcome, folder};
 use crate::clock::{self, Clock};
 use crate::exit_code::ExitCode;
-use crate::report::html::{NotJudged, PageEntry, RunPage, run_page, telling};
 use crate::plan::BackendKind;
+use crate::report::html::{NotJudged, PageEntry, RunPage, run_page, telling};
 use crate::report::{self, LeftOut, RunEntry, RunResult, SCHEMA_VERSION, ScenarioResult};
 use crate::verdict::{Reason, Verdict};
 
@@ -44,14 +44,17 @@ impl RunBook {
 
     /// Takes a repeat in at its place: concurrent ones end in another order than they are told in. Its timeline is kept only while it is one of those that the page shows.
     pub fn insert(&mut self, place: usize, outcome: &ScenarioOutcome) {
-        self.entries.insert(place, PageEntry {
-            result: outcome.result.clone(),
-            summary: Some(outcome.summary.clone()),
-            folder: self.relative(&outcome.folder),
-            logs: report::log_names(&outcome.folder),
-            missing: outcome.timeline.is_none().then(|| "no record was ever due".to_owned()),
-            timeline: outcome.timeline.clone(),
-        });
+        self.entries.insert(
+            place,
+            PageEntry {
+                result: outcome.result.clone(),
+                summary: Some(outcome.summary.clone()),
+                folder: self.relative(&outcome.folder),
+                logs: report::log_names(&outcome.folder),
+                missing: outcome.timeline.is_none().then(|| "no record was ever due".to_owned()),
+                timeline: outcome.timeline.clone(),
+            },
+        );
         let shown = telling(&self.results());
         for (at, entry) in self.entries.iter_mut().enumerate() {
             if !shown.contains(&at) {

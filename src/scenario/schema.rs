@@ -125,6 +125,9 @@ fn with_rules(inner: &Table, mut schema: Value) -> Value {
         schema["oneOf"] = either(&super::FAULT_KINDS);
     } else if std::ptr::eq(inner, &format::BROKER_ERRORS) {
         schema["oneOf"] = either(&["rate", "times"]);
+    } else if std::ptr::eq(inner, &format::SUBJECT) {
+        schema["if"] = json!({ "properties": { "kind": { "const": "process" } }, "required": ["kind"] });
+        schema["then"] = json!({ "required": ["command"] });
     } else if std::ptr::eq(inner, &format::READY) {
         schema["oneOf"] = either(&["group-stable", "line"]);
     }
