@@ -120,7 +120,7 @@ fn one(name: &str, found: &[Found], output: &Path) -> String {
             Err(why) => entries[at].missing = Some(why),
         }
     }
-    run_page(RunPage { run_id: name, entries: &entries, not_judged: &[] })
+    run_page(RunPage { run_id: name, entries: &entries, not_judged: &[], caveats: "" })
 }
 
 fn entry(found: &Found, base: &Path) -> PageEntry {

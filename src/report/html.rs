@@ -47,6 +47,8 @@ pub struct RunPage<'a> {
     pub run_id: &'a str,
     pub entries: &'a [PageEntry],
     pub not_judged: &'a [NotJudged],
+    /// What a reader must know beside the verdicts, a line each: what was left out, what the backend cannot prove.
+    pub caveats: &'a str,
 }
 
 /// One side of a comparison.
@@ -95,16 +97,22 @@ fn severity(result: &ScenarioResult) -> (Verdict, f64) {
     (result.verdict, slow)
 }
 
-/// Indices by scenario, in the order of first appearance.
+/// Indices by scenario and backend, in the order of first appearance.
 fn groups(results: &[&ScenarioResult]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for (at, result) in results.iter().enumerate() {
-        match groups.iter_mut().find(|group| results[group[0]].scenario.name == result.scenario.name) {
+        match groups.iter_mut().find(|group| same(results[group[0]], result)) {
             Some(group) => group.push(at),
             None => groups.push(vec![at]),
         }
     }
     groups
+}
+
+/// Repeats of one another.
+fn same(a: &ScenarioResult, b: &ScenarioResult) -> bool {
+    let backend = |result: &ScenarioResult| result.backend.as_ref().map(|backend| backend.kind);
+    a.scenario.name == b.scenario.name && backend(a) == backend(b)
 }
 
 /// The page of one run.
@@ -124,6 +132,7 @@ pub fn run_page(page: RunPage<'_>) -> String {
             p.soft { "Seaworthy run " span.mono { (page.run_id) } @if let Some(first) = results.first() { ", " (first.started_at) } }
             h1 { (chip(worst)) " " (headline) }
             (run_facts(&results))
+            @if !page.caveats.is_empty() { div class="banner open" { @for line in page.caveats.lines() { p { (line) } } } }
         }
         main id="main" {
             (overview(page.entries, &groups, &shown, page.not_judged))
@@ -175,6 +184,8 @@ fn id(at: usize) -> String {
 
 /// A row a scenario.
 fn overview(entries: &[PageEntry], groups: &[Vec<usize>], shown: &[usize], not_judged: &[NotJudged]) -> Markup {
+    let kinds = || entries.iter().filter_map(|entry| Some(entry.result.backend.as_ref()?.kind));
+    let mixed = kinds().min() != kinds().max();
     html! {
         h2 { "Scenarios" }
         div.scroll tabindex="0" role="group" aria-label="Scenarios" { table {
@@ -193,7 +204,8 @@ fn overview(entries: &[PageEntry], groups: &[Vec<usize>], shown: &[usize], not_j
                         th scope="row" { @match telling {
                             Some(at) => a href=(format!("#{}", id(at))) { (results[0].scenario.name) },
                             None => (results[0].scenario.name),
-                        } }
+                        }
+                        @if let Some(backend) = results[0].backend.as_ref().filter(|_| mixed) { br; span.soft { (backend.kind) } } }
                         (numbers(&results))
                         td.w { @if let Some(at) = telling {
                             @let result = &entries[at].result;

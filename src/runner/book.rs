@@ -79,7 +79,13 @@ impl RunBook {
     /// The folder cannot be written.
     pub fn write(&self, exit: ExitCode) -> Result<(), RunError> {
         let results = self.results();
-        let page = RunPage { run_id: &self.folder.run_id, entries: &self.entries, not_judged: &self.not_judged };
+        let caveats = report::caveats(self.backend, &self.left_out);
+        let page = RunPage {
+            run_id: &self.folder.run_id,
+            entries: &self.entries,
+            not_judged: &self.not_judged,
+            caveats: &caveats,
+        };
         let json =
             serde_json::to_vec_pretty(&self.run(exit)).map_err(|e| RunError::Internal(format!("run.json: {e}")))?;
         let write = |name: &str, content: &[u8]| folder::write(&self.folder.path.join(name), content);

@@ -11,7 +11,7 @@ fn entry(result: ScenarioResult, timeline: Option<Timeline>) -> PageEntry {
 }
 
 fn page(entries: &[PageEntry]) -> String {
-    run_page(RunPage { run_id: "20260101-000000-abcd", entries, not_judged: &[] })
+    run_page(RunPage { run_id: "20260101-000000-abcd", entries, not_judged: &[], caveats: "" })
 }
 
 fn drawn(sim: &Sim) -> PageEntry {
@@ -100,7 +100,7 @@ fn nothing_that_a_run_says_is_markup() {
     let mut several = vec![one.clone(), one.clone()];
     several[1].result.repeat = 2;
     let not_judged = [NotJudged { name: hostile.into(), error: hostile.into() }];
-    let run = run_page(RunPage { run_id: hostile, entries: &several, not_judged: &not_judged });
+    let run = run_page(RunPage { run_id: hostile, entries: &several, not_judged: &not_judged, caveats: hostile });
     let side = |name: &str| ComparedRun { name: name.into(), results: vec![&one.result] };
     let said = [Said { scenario: hostile.into(), metric: "recovery".into(), text: hostile.into() }];
     for html in [run, comparison_page(&[side(hostile), side("b")], &said)] {
