@@ -111,7 +111,7 @@ const EXPECTED: &[Expected] = &[
         ("reports a send that may have happened as failed, and forgets it", REPLIES),
     ),
     bug(
-        "lost-acknowledgements",
+        "resent-acknowledgements",
         Some(Defect::ResentIndeterminate),
         "duplicate-in-log",
         ("sends again what may be in the log, and promises idempotence", REPLIES),
