@@ -9,12 +9,14 @@ use crate::exit_code::ExitCode;
 use crate::runner::{Selected, Selection, SelectionError, select};
 
 mod check;
+mod checklist;
 mod clean;
 mod compare;
 mod doctor;
 mod explain;
 mod generate;
 mod list;
+mod metrics;
 mod new;
 mod plan;
 mod progress;
@@ -84,6 +86,10 @@ enum Command {
     Report(report::Report),
     /// Compare the recovery times and counts of two runs
     Compare(compare::Compare),
+    /// Go through the production checklist against a settings file, item by item, with evidence
+    Checklist(checklist::Checklist),
+    /// Print what monitors the resilience components: a dashboard, alert rules, the list of metrics
+    Metrics(metrics::Metrics),
     /// Show which backends work here, and what to do about what is missing
     Doctor(doctor::Doctor),
     /// Remove what a dead run left: containers, networks and processes
@@ -144,6 +150,8 @@ pub fn main() -> ExitCode {
         Command::Recheck(command) => command.run(colour),
         Command::Report(command) => command.run(colour),
         Command::Compare(command) => command.run(colour),
+        Command::Checklist(command) => command.run(colour),
+        Command::Metrics(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Clean(command) => command.run(),
         Command::New(command) => command.run(),

@@ -17,8 +17,33 @@
 //! | [`testing`] | entry points for `cargo test` |
 //!
 //! # Features
-//! `harness`, `containers` and `cli` are on by default. With `default-features = false` the crate is [`resilience`]
-//! alone: no containers, no command line.
+//! `harness`, `containers`, `cli` and `metrics-server` are on by default. With `default-features = false` the crate is
+//! [`resilience`] alone: no containers, no command line; `metrics-server` adds the metrics' HTTP endpoint.
+//!
+//! # The components in a service
+//! Each works alone; `docs/components.md` has a screen for each, `examples/service.rs` a whole service.
+//!
+//! ```
+//! use seaworthy::resilience::{CircuitBreaker, HandlerError, Profile, Retry, Settings};
+//! use seaworthy::rng::Rng;
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let settings = Settings::for_profile(Profile::Production);
+//! let breaker = CircuitBreaker::new("payments", settings.breaker);
+//! let mut retry = Retry::new(settings.retry, Rng::from_entropy());
+//!
+//! // Retry outside, breaker inside: a refusal is waited for and uses up no attempt.
+//! let paid = retry.call(|attempt| breaker.call(move || async move {
+//!     if attempt == 0 { Err(HandlerError::retriable("busy")) } else { Ok("paid") }
+//! })).await;
+//! assert_eq!(paid.ok(), Some("paid"));
+//! # }
+//! ```
+
+/// The page's examples are compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/components.md")]
+pub struct ComponentsPage;
 
 pub mod clock;
 pub mod resilience;

@@ -15,7 +15,7 @@
 //! | [`retry`] | running an operation until it succeeds or may not be tried again |
 //! | [`breaker`] | refusing calls to something that is down, and noticing that it is back |
 //! | [`chaos`] | failures and latencies injected on purpose, decided by a seed |
-//! | [`metrics`], [`alert`] | counting errors, and telling people |
+//! | [`metrics`], [`alert`] | counting errors (with an HTTP endpoint: feature `metrics-server`), and telling people |
 //! | [`record`] | records as owned bytes |
 //! | [`dlq`] | dead letters: their headers, written and read |
 //! | [`producer`], [`consumer`] | clients that apply all of this |
@@ -41,7 +41,7 @@ mod invalid;
 
 pub use alert::{Alert, AlertManager};
 pub use backoff::{Backoff, Jitter, RetryConfig};
-pub use breaker::{BreakerConfig, BreakerError, CircuitBreaker, Permit, Rejected, State, Transition};
+pub use breaker::{BreakerConfig, BreakerError, CircuitBreaker, Mode, Permit, Rejected, State, Transition};
 pub use chaos::ChaosEngine;
 pub use classify::{Action, Class, Classification, Classify, Persistence, classify_code};
 pub use consumer::{Handler, HandlerError, Observer, ResilientConsumer};

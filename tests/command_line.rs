@@ -191,3 +191,39 @@ fn a_matrix_needs_a_key_with_two_values() {
     assert_eq!(code, 64, "{err}");
     assert!(err.contains("prod"), "{err}");
 }
+
+#[test]
+fn the_checklist_judges_each_item_and_its_exit_code_says_whether_all_are_met() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("settings.toml");
+    std::fs::write(&file, "profile = \"production\"\n[breaker]\nmode = \"disabled\"\n").expect("a file");
+    let path = file.to_str().expect("a path");
+    let (code, out, err) = seaworthy(&["checklist", path, "--run", "no/such/run", "--format", "json"]);
+    assert_eq!((code, err.as_str()), (1, ""), "{out}");
+    let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    let met: Vec<_> = json["items"].as_array().expect("items").iter().map(|item| item["met"] == true).collect();
+    // Classify, retry, breaker, dead letters, monitor, test, document, review.
+    assert_eq!(met, [true, true, false, true, true, false, false, false], "{out}");
+    let (code, out, _) = seaworthy(&["checklist", "--profile", "production", "--run", "no/such/run"]);
+    assert_eq!(code, 1);
+    assert!(out.contains("[x] Classify errors") && out.contains("[ ] Test failure scenarios regularly"), "{out}");
+
+    std::fs::write(&file, "[retry]\nmultiplier = 0.5\n[breker]\nwindow = 3\n").expect("a file");
+    let (code, out, err) = seaworthy(&["checklist", path]);
+    assert_eq!((code, out.as_str()), (64, ""));
+    assert!(err.contains("retry.multiplier: 0.5") && err.contains("breker.window: there is no such setting"), "{err}");
+}
+
+#[test]
+fn dashboard_and_rules_take_their_thresholds_from_a_settings_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("settings.toml");
+    std::fs::write(&file, "[monitoring]\ndead-letters = 7\n").expect("a file");
+    let path = file.to_str().expect("a path");
+    let (code, out, _) = seaworthy(&["metrics", "rules", path]);
+    assert!(code == 0 && out.contains("increase(resilience_dead_letters_total[1m])) > 7"), "{out}");
+    let (code, out, _) = seaworthy(&["metrics", "dashboard", path]);
+    let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert!(code == 0 && json["panels"].as_array().is_some_and(|panels| panels.len() > 10), "{out}");
+    assert_eq!(seaworthy(&["metrics", "rules", "no/such/file.toml"]).0, 64);
+}

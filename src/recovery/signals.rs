@@ -15,7 +15,6 @@ pub(super) struct Telling<'h> {
 
 /// Signals by name that tell of trouble or of its handling.
 const TELLING: &[&str] = &[
-    "alert",
     "client-error",
     "client-recreated",
     "dead-letter-failed",
@@ -68,6 +67,10 @@ fn kind(event: &Event) -> Option<&str> {
         Op::Revoke { .. } => Some("revoked"),
         Op::Signal { name, value } if name == "breaker" => {
             (breaker_state(value) == Some("open")).then_some("breaker-open")
+        }
+        // That something is over is good news.
+        Op::Signal { name, value } if name == "alert" => {
+            (value.get("status").and_then(|status| status.as_str()) != Some("resolved")).then_some("alert")
         }
         Op::Signal { name, .. } => TELLING.contains(&name.as_str()).then_some(name.as_str()),
         _ => None,

@@ -6,13 +6,16 @@
 //! - A value must be above its threshold; at it is not above.
 //! - An alert that fires is not repeated. A critical one takes the place of its warning.
 //! - A rate over too few operations neither fires nor ends an alert.
+//! - With `monitoring.for`, what is above a threshold must stay there for so long before it fires. What is not above it
+//!   any more is resolved at once.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
-use super::metrics::{MetricsSnapshot, share};
+use super::metrics::{ErrorMetrics, MetricsSnapshot, share};
 use super::settings::MonitoringSettings;
 
 /// What an alert is about.
@@ -29,6 +32,21 @@ pub enum AlertKind {
     RecoveryTime,
 }
 
+impl AlertKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::ErrorRate, Self::BreakerTrips, Self::DeadLetters, Self::RecoveryTime];
+
+    /// "error-rate", "breaker-trips", "dead-letters" or "recovery-time".
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ErrorRate => "error-rate",
+            Self::BreakerTrips => "breaker-trips",
+            Self::DeadLetters => "dead-letters",
+            Self::RecoveryTime => "recovery-time",
+        }
+    }
+}
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -37,6 +55,16 @@ pub enum Severity {
     Warning,
     /// Look at it now.
     Critical,
+}
+
+impl Severity {
+    /// "warning" or "critical".
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
 }
 
 /// Whether an alert begins or ends.
@@ -80,6 +108,8 @@ enum Judgement {
 pub struct AlertManager {
     settings: MonitoringSettings,
     firing: BTreeMap<AlertKind, Severity>,
+    /// Since when a value has been above the threshold of a severity, without a break.
+    above: BTreeMap<(AlertKind, Severity), SystemTime>,
     /// Snapshots within the window, and one before it.
     history: VecDeque<(SystemTime, MetricsSnapshot)>,
 }
@@ -87,7 +117,7 @@ pub struct AlertManager {
 impl AlertManager {
     /// Nothing fires yet.
     pub fn new(settings: MonitoringSettings) -> Self {
-        Self { settings, firing: BTreeMap::new(), history: VecDeque::new() }
+        Self { settings, firing: BTreeMap::new(), above: BTreeMap::new(), history: VecDeque::new() }
     }
 
     /// The alerts that are firing.
@@ -109,12 +139,15 @@ impl AlertManager {
         let mut alerts = Vec::new();
         for (kind, judgement) in judgements {
             let was = self.firing.get(&kind).copied();
+            let held = self.held(kind, &judgement, now);
             let (status, severity, message) = match (judgement, was) {
-                (Judgement::Fires(severity, _), Some(was)) if severity == was => continue,
-                (Judgement::Fires(severity, message), _) => {
-                    self.firing.insert(kind, severity);
-                    (AlertStatus::Firing, severity, message)
-                }
+                (Judgement::Fires(_, message), was) => match held {
+                    Some(severity) if was != Some(severity) => {
+                        self.firing.insert(kind, severity);
+                        (AlertStatus::Firing, severity, message)
+                    }
+                    _ => continue,
+                },
                 (Judgement::Fine(message), Some(was)) => {
                     self.firing.remove(&kind);
                     (AlertStatus::Resolved, was, message)
@@ -125,6 +158,53 @@ impl AlertManager {
             alerts.push(Alert { kind, status, message, severity, timestamp, metrics: snapshot.clone() });
         }
         alerts
+    }
+
+    /// Notes since when each severity's threshold has been passed. The worst severity whose threshold has been passed
+    /// for long enough.
+    fn held(&mut self, kind: AlertKind, judgement: &Judgement, now: SystemTime) -> Option<Severity> {
+        let worst = match judgement {
+            Judgement::Fires(severity, _) => Some(*severity),
+            Judgement::Fine(_) => None,
+            // Neither begins nor ends anything.
+            Judgement::Unknown => return None,
+        };
+        let mut held = None;
+        for severity in [Severity::Warning, Severity::Critical] {
+            if worst.is_some_and(|worst| severity <= worst) {
+                let since = *self.above.entry((kind, severity)).or_insert(now);
+                if now.duration_since(since).unwrap_or_default() >= self.settings.fires_after {
+                    held = Some(severity);
+                }
+            } else {
+                self.above.remove(&(kind, severity));
+            }
+        }
+        held
+    }
+
+    /// Evaluates `metrics` every `every` until `cancel`, passes on what is new, and tells the metrics what is firing.
+    ///
+    /// Cancel-safe: dropping it ends it.
+    pub async fn watch(
+        mut self,
+        metrics: &ErrorMetrics,
+        every: Duration,
+        cancel: CancellationToken,
+        mut notify: impl FnMut(Alert),
+    ) {
+        let mut ticks = tokio::time::interval(every.max(Duration::from_millis(1)));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let alerts = self.evaluate(&metrics.snapshot(), crate::clock::wall());
+            metrics.record_firing(self.firing());
+            alerts.into_iter().for_each(&mut notify);
+        }
     }
 
     /// What had been counted when the window began: the latest snapshot that is a window old, or nothing at all.

@@ -2,7 +2,8 @@
 //! probes that it is back.
 //!
 //! It owns admission and the three states, and must not know what is called. The state machine itself is plain data with
-//! the time as a parameter (`breaker/machine.rs`); this file gives it a lock, an outside and callbacks.
+//! the time as a parameter (`breaker/machine.rs`), the sliding window atomics (`breaker/window.rs`); this file gives them
+//! a lock and an outside.
 //!
 //! - No lock is held while the operation runs. Admission gives a [`Permit`], the result goes back through it.
 //! - A permit dropped without a result (a cancelled or panicked call) is released and proves nothing, in any state.
@@ -10,162 +11,72 @@
 //!   generation are ignored. Calls admitted before a trip cannot decide what their successors' probes are there for.
 //! - Half-open never has more probes under way, or counted, than it needs to close. A probe that never ends cannot hold
 //!   it half-open for ever: past `half-open-timeout` the breaker opens again.
-//! - Observers are called after the transition, outside any lock, and may call the breaker.
-//! - The closed path reads atomics only, unless a failure rate is configured, which takes the lock for each result.
+//! - Observers are called after the transition, in the order of transitions, outside any lock, and may call the breaker.
+//! - Closed and succeeding, a call is three reads and, with a failure rate configured, one addition to a counter that its
+//!   thread shares with few others: no lock, no clock, no allocation. A refusal while open reads the clock once and takes no lock. Failures
+//!   take the lock. Slow calls and a window in time need the clock for each call.
 
 mod config;
+mod error;
+mod event;
 mod machine;
+mod window;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
 use tokio::time::{Instant, timeout};
 
-use super::classify::{Action, Class, Classification, Classify, Persistence};
-use machine::{Change, Machine, Outcome};
+use super::classify::Classify;
+use event::Outbox;
+use machine::{Change, FORCED_WAIT, Machine, Outcome};
+use window::{Window, nanos};
 
 pub use config::BreakerConfig;
+pub use error::{BreakerError, Rejected};
+pub use event::{Mode, Reason, State, Transition};
+pub use window::WindowCounts;
 
-/// What a breaker does with calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// Lets all through and counts failures.
-    Closed,
-    /// Refuses all.
-    Open,
-    /// Lets a few through, to see.
-    HalfOpen,
+/// What every call reads and hardly any call writes, on cache lines of its own.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Face {
+    /// Generation, mode, state, and whether a success needs the lock; see [`pack`].
+    stamp: AtomicU64,
+    /// While open, until when, in nanoseconds since the breaker was made.
+    open_until: AtomicU64,
 }
-
-impl State {
-    /// "closed", "open" or "half-open".
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Open => "open",
-            Self::HalfOpen => "half-open",
-        }
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// Why a breaker changed its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reason {
-    /// Closed to open: that many failures came without a success between them.
-    ConsecutiveFailures,
-    /// Closed to open: the share of failures in the window reached its limit.
-    FailureRate,
-    /// Open to half-open: a call came after the open time.
-    OpenTimeOver,
-    /// Half-open to open: a probe failed.
-    ProbeFailed,
-    /// Half-open to open: the probes did not end in time.
-    ProbesOverdue,
-    /// Half-open to closed: all probes succeeded.
-    ProbesSucceeded,
-}
-
-/// One change of state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transition {
-    /// The breaker's name.
-    pub breaker: Arc<str>,
-    /// The state before.
-    pub from: State,
-    /// The state after.
-    pub to: State,
-    /// Why.
-    pub reason: Reason,
-    /// When.
-    pub at: Instant,
-    /// 1 for the first transition of a breaker, then rising. Observers run on the threads that cause transitions, so
-    /// that two may be seen in the wrong order; this tells.
-    pub generation: u64,
-}
-
-/// A refusal: the breaker is open, or half-open with all probes under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the circuit breaker is open, next try in {retry_in:?}")]
-pub struct Rejected {
-    /// Come back no sooner. While open, what is left of the open time; while half-open, a guess of when a probe ends.
-    pub retry_in: Duration,
-}
-
-impl Classify for Rejected {
-    fn classify(&self) -> Classification {
-        Classification::new(Class::Temporary, Action::Wait, Persistence::Not)
-    }
-
-    fn refused_for(&self) -> Option<Duration> {
-        Some(self.retry_in)
-    }
-}
-
-/// Why a call through [`CircuitBreaker::call`] failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BreakerError<E> {
-    /// It was refused; the operation was not begun.
-    #[error(transparent)]
-    Rejected(#[from] Rejected),
-    /// It was cut off after this long, and counted as a failure.
-    #[error("the call took longer than {0:?}")]
-    TimedOut(Duration),
-    /// The operation's own error.
-    #[error("{0}")]
-    Operation(#[source] E),
-}
-
-impl<E: Classify> Classify for BreakerError<E> {
-    fn classify(&self) -> Classification {
-        match self {
-            Self::Rejected(rejected) => rejected.classify(),
-            Self::TimedOut(_) => super::retry::TIMED_OUT,
-            Self::Operation(error) => error.classify(),
-        }
-    }
-
-    fn code(&self) -> Option<i32> {
-        match self {
-            Self::Operation(error) => error.code(),
-            Self::Rejected(_) | Self::TimedOut(_) => None,
-        }
-    }
-
-    fn refused_for(&self) -> Option<Duration> {
-        match self {
-            Self::Rejected(rejected) => rejected.refused_for(),
-            Self::Operation(error) => error.refused_for(),
-            Self::TimedOut(_) => None,
-        }
-    }
-}
-
-type Observer = Arc<dyn Fn(&Transition) + Send + Sync>;
 
 /// A circuit breaker. Share it by reference or in an `Arc`.
+///
+/// ```
+/// use seaworthy::resilience::{BreakerConfig, CircuitBreaker, State};
+///
+/// let breaker = CircuitBreaker::new("payments", BreakerConfig { max_failures: 2, ..Default::default() });
+/// for _ in 0..2 {
+///     let permit = breaker.try_acquire().expect("closed: everybody is let in");
+///     // … the call fails …
+///     permit.failure();
+/// }
+/// assert_eq!(breaker.state(), State::Open);
+/// let refused = breaker.try_acquire().unwrap_err();
+/// assert!(refused.retry_in <= std::time::Duration::from_secs(5));
+/// ```
 pub struct CircuitBreaker {
+    face: Face,
     name: Arc<str>,
     timeout: Option<Duration>,
+    slow_call: Option<Duration>,
+    origin: Instant,
+    window: Window,
     machine: Mutex<Machine>,
-    /// Generation and state of the machine, readable without the lock; see [`pack`].
-    stamp: AtomicU64,
-    /// True while a success in the closed state would change nothing.
-    clean: AtomicBool,
     rejections: AtomicU64,
     trips: AtomicU64,
-    observers: RwLock<Vec<Observer>>,
+    outbox: Outbox,
 }
 
 impl fmt::Debug for CircuitBreaker {
@@ -178,16 +89,24 @@ impl CircuitBreaker {
     /// A closed breaker. Values that [`BreakerConfig::validate`] complains of are brought to the nearest valid ones.
     pub fn new(name: impl Into<Arc<str>>, config: BreakerConfig) -> Self {
         let config = config.nearest_valid();
-        let machine = Machine::new(config.clone());
+        let origin = Instant::now();
+        let window = Window::new(&config, origin);
+        let machine = Machine::new(config.clone(), origin);
         Self {
+            face: Face {
+                stamp: AtomicU64::new(pack(machine.generation(), machine.mode(), machine.state(), false)),
+                open_until: AtomicU64::new(0),
+            },
             name: name.into(),
             timeout: config.timeout,
-            stamp: AtomicU64::new(pack(0, State::Closed)),
-            clean: AtomicBool::new(machine.is_clean()),
+            // Without a rate that looks at them nobody needs to know.
+            slow_call: config.slow_call.filter(|_| config.slow_call_rate.is_some()),
+            origin,
+            window,
             machine: Mutex::new(machine),
             rejections: AtomicU64::new(0),
             trips: AtomicU64::new(0),
-            observers: RwLock::new(Vec::new()),
+            outbox: Outbox::new(),
         }
     }
 
@@ -198,7 +117,32 @@ impl CircuitBreaker {
 
     /// Its state. An open breaker stays open until a call comes after the open time.
     pub fn state(&self) -> State {
-        unpack(self.stamp.load(Ordering::Acquire)).1
+        state_of(self.face.stamp.load(Ordering::Acquire))
+    }
+
+    /// Rises with every transition and every [`set_mode`](Self::set_mode).
+    pub fn generation(&self) -> u64 {
+        generation_of(self.face.stamp.load(Ordering::Acquire))
+    }
+
+    /// Whether it acts on results.
+    pub fn mode(&self) -> Mode {
+        mode_of(self.face.stamp.load(Ordering::Acquire))
+    }
+
+    /// Makes it act otherwise, from the next call on. Whatever the mode was and is, it begins anew: closed, with an empty
+    /// window, or open if that is forced; results of calls under way are ignored.
+    pub fn set_mode(&self, mode: Mode) {
+        let mut machine = self.lock();
+        let now = Instant::now();
+        let change = machine.set_mode(mode, now, &self.window);
+        self.publish(machine, change, now);
+    }
+
+    /// What is in the sliding window; all zero if nothing looks at a rate.
+    pub fn window(&self) -> WindowCounts {
+        let _machine = self.lock();
+        self.window.counts()
     }
 
     /// Calls refused so far.
@@ -206,42 +150,77 @@ impl CircuitBreaker {
         self.rejections.load(Ordering::Relaxed)
     }
 
-    /// Times it went from closed to open so far. Opening again after a failed probe is the same outage and not counted.
+    /// Times it tripped: went from closed to open by itself. Opening again after a failed probe is the same outage and not
+    /// counted.
     pub fn trips(&self) -> u64 {
         self.trips.load(Ordering::Relaxed)
     }
 
-    /// Calls `observer` after every transition, on the thread that caused it, outside any lock. It must not block.
+    /// Calls `observer` after every transition, outside any lock, in the order of the transitions and never two at once,
+    /// on a thread that uses the breaker. It must not block.
     pub fn on_transition(&self, observer: impl Fn(&Transition) + Send + Sync + 'static) {
-        self.observers.write().unwrap_or_else(PoisonError::into_inner).push(Arc::new(observer));
+        self.outbox.observe(Arc::new(observer));
+    }
+
+    /// Every transition from now on, in order. A subscriber that is 256 behind misses the oldest, and is told so.
+    pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
+        self.outbox.subscribe()
     }
 
     /// Asks for admission. Return the result through the permit.
     ///
     /// # Errors
     /// [`Rejected`] while open, and while half-open with all probes given out.
+    #[inline]
     pub fn try_acquire(&self) -> Result<Permit<'_>, Rejected> {
-        let stamp = self.stamp.load(Ordering::Acquire);
-        let (generation, state) = unpack(stamp);
-        if state == State::Closed {
-            return Ok(Permit { breaker: self, generation, probe: false, settled: false });
+        let stamp = self.face.stamp.load(Ordering::Acquire) & !DIRTY;
+        if stamp & (STATE | MODE) == 0 {
+            return Ok(self.permit(stamp));
         }
-        let now = Instant::now();
+        self.acquire_slowly(stamp)
+    }
+
+    #[inline]
+    fn permit(&self, stamp: u64) -> Permit<'_> {
+        let started = if self.slow_call.is_some() { Some(Instant::now()) } else { None };
+        Permit { breaker: self, stamp, started }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn acquire_slowly(&self, stamp: u64) -> Result<Permit<'_>, Rejected> {
+        match (mode_of(stamp), state_of(stamp)) {
+            (Mode::Disabled, _) => return Ok(Permit { breaker: self, stamp: NOTHING, started: None }),
+            (Mode::MetricsOnly, _) => return Ok(self.permit(stamp)),
+            (Mode::ForcedOpen, _) => return Err(self.reject(FORCED_WAIT)),
+            (Mode::Normal, _) => {}
+        }
+        if state_of(stamp) == State::Open {
+            // Before the clock: a thread that is held up in between must not take a later opening for the present one.
+            let until = self.face.open_until.load(Ordering::Acquire);
+            let left = until.saturating_sub(nanos(self.origin, Instant::now()));
+            if left > 0 {
+                return Err(self.reject(Duration::from_nanos(left)));
+            }
+        }
         let mut machine = self.lock();
-        let (admission, change) = machine.acquire(now);
-        let state = machine.state();
+        let now = Instant::now();
+        let (admission, change) = machine.acquire(now, &self.window);
+        let (mode, state) = (machine.mode(), machine.state());
         self.publish(machine, change, now);
         match admission {
-            Ok(generation) => Ok(Permit { breaker: self, generation, probe: state == State::HalfOpen, settled: false }),
-            Err(retry_in) => {
-                self.rejections.fetch_add(1, Ordering::Relaxed);
-                Err(Rejected { retry_in })
-            }
+            Ok(generation) => Ok(self.permit(pack(generation, mode, state, false))),
+            Err(retry_in) => Err(self.reject(retry_in)),
         }
     }
 
+    fn reject(&self, retry_in: Duration) -> Rejected {
+        self.rejections.fetch_add(1, Ordering::Relaxed);
+        Rejected { retry_in }
+    }
+
     /// Runs `op` if admitted. An error counts as a failure if it
-    /// [speaks against the callee](Classification::speaks_against_the_callee); other errors prove nothing and release
+    /// [speaks against the callee](super::Classification::speaks_against_the_callee); other errors prove nothing and release
     /// the permit. With a configured `timeout` a slower call is cut off and counts as a failure.
     ///
     /// Cancel-safe as far as `op` is: dropping the returned future releases the permit.
@@ -275,29 +254,57 @@ impl CircuitBreaker {
         outcome.map_err(BreakerError::Operation)
     }
 
+    #[cold]
+    #[inline(never)]
     fn record(&self, generation: u64, outcome: Outcome) {
-        let now = Instant::now();
         let mut machine = self.lock();
-        let change = machine.record(generation, outcome, now);
+        let now = Instant::now();
+        if matches!(outcome, Outcome::Failure { .. } | Outcome::Success { slow: true }) {
+            // Before the window is looked at: a success that is counted without the lock at this moment either is in
+            // what we look at, or sees this and takes the lock to look itself.
+            self.face.stamp.fetch_or(DIRTY, Ordering::SeqCst);
+        }
+        let change = machine.record(generation, outcome, now, &self.window);
+        self.publish(machine, change, now);
+    }
+
+    /// The rest of a success that was counted without the lock.
+    #[cold]
+    #[inline(never)]
+    fn settle(&self, generation: u64, counted: Result<(), window::Ticket>) {
+        let mut machine = self.lock();
+        let now = Instant::now();
+        let mut change = None;
+        if machine.generation() == generation {
+            if let Err(ticket) = counted {
+                self.window.settle(ticket);
+            }
+            change = machine.judge(now, &self.window);
+        } else if counted.is_ok() {
+            self.window.take_back();
+        }
         self.publish(machine, change, now);
     }
 
     /// Makes the machine's new state visible, lets go of the lock, then tells the observers.
     fn publish(&self, machine: MutexGuard<'_, Machine>, change: Option<Change>, at: Instant) {
-        self.clean.store(machine.is_clean(), Ordering::Relaxed);
+        let (generation, mode, state) = (machine.generation(), machine.mode(), machine.state());
+        if let Some(until) = machine.open_until() {
+            self.face.open_until.store(nanos(self.origin, until), Ordering::Release);
+        }
+        let stamp = pack(generation, mode, state, !machine.is_clean(&self.window));
+        // Written only when it changes: everybody reads it.
+        if self.face.stamp.load(Ordering::Relaxed) != stamp {
+            self.face.stamp.store(stamp, Ordering::Release);
+        }
         let Some(Change { from, to, reason }) = change else { return };
-        let generation = machine.generation();
-        self.stamp.store(pack(generation, to), Ordering::Release);
-        drop(machine);
-        if from == State::Closed {
+        if from == State::Closed && reason != Reason::ModeSet {
             self.trips.fetch_add(1, Ordering::Relaxed);
         }
+        self.outbox.leave(Transition { breaker: Arc::clone(&self.name), from, to, reason, at, generation });
+        drop(machine);
         tracing::debug!(breaker = %self.name, %from, %to, ?reason, "circuit breaker");
-        let observers = self.observers.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let transition = Transition { breaker: Arc::clone(&self.name), from, to, reason, at, generation };
-        for observer in observers {
-            observer(&transition);
-        }
+        self.outbox.deliver();
     }
 
     fn lock(&self) -> MutexGuard<'_, Machine> {
@@ -310,60 +317,110 @@ impl CircuitBreaker {
 #[derive(Debug)]
 pub struct Permit<'a> {
     breaker: &'a CircuitBreaker,
-    generation: u64,
-    probe: bool,
-    settled: bool,
+    /// The breaker's stamp when it was given, without [`DIRTY`]; [`NOTHING`]: nobody waits for the result.
+    stamp: u64,
+    /// Only if somebody asks for slow calls.
+    started: Option<Instant>,
 }
 
 impl Permit<'_> {
     /// The call succeeded.
+    #[inline]
     pub fn success(mut self) {
-        self.settled = true;
-        let closed = pack(self.generation, State::Closed);
-        let nothing_to_change =
-            self.breaker.clean.load(Ordering::Relaxed) && self.breaker.stamp.load(Ordering::Acquire) == closed;
-        if self.probe || !nothing_to_change {
-            self.breaker.record(self.generation, Outcome::Success);
+        let stamp = std::mem::replace(&mut self.stamp, NOTHING);
+        let face = &self.breaker.face;
+        // One comparison: same generation, closed, and nothing to change but the window.
+        if self.started.is_none() && face.stamp.load(Ordering::Acquire) == stamp && state_of(stamp) == State::Closed {
+            let counted = self.breaker.window.add_success();
+            if counted.is_err() || face.stamp.load(Ordering::SeqCst) != stamp {
+                self.breaker.settle(generation_of(stamp), counted);
+            }
+            return;
+        }
+        if stamp != NOTHING {
+            let slow = self.was_slow();
+            self.breaker.record(generation_of(stamp), Outcome::Success { slow });
         }
     }
 
     /// The call failed in a way that speaks against what was called.
     pub fn failure(mut self) {
-        self.settled = true;
-        self.breaker.record(self.generation, Outcome::Failure);
+        let stamp = std::mem::replace(&mut self.stamp, NOTHING);
+        if stamp != NOTHING {
+            let slow = self.was_slow();
+            self.breaker.record(generation_of(stamp), Outcome::Failure { slow });
+        }
+    }
+
+    /// The breaker's [generation](CircuitBreaker::generation) in which it was given; of a disabled breaker, none of them.
+    pub fn generation(&self) -> u64 {
+        generation_of(self.stamp)
     }
 
     /// True if this call is a probe of a half-open breaker.
     pub fn is_probe(&self) -> bool {
-        self.probe
+        self.stamp != NOTHING && state_of(self.stamp) == State::HalfOpen
+    }
+
+    fn was_slow(&self) -> bool {
+        self.started.zip(self.breaker.slow_call).is_some_and(|(started, limit)| started.elapsed() > limit)
     }
 }
 
 impl Drop for Permit<'_> {
+    #[inline]
     fn drop(&mut self) {
         // In the closed state a release changes nothing.
-        if !self.settled && self.probe {
-            self.breaker.record(self.generation, Outcome::Released);
+        if self.is_probe() {
+            self.breaker.record(generation_of(self.stamp), Outcome::Released);
         }
     }
 }
 
-fn pack(generation: u64, state: State) -> u64 {
+const STATE: u64 = 0b11;
+const MODE: u64 = 0b1100;
+/// A success must take the lock.
+const DIRTY: u64 = 0b1_0000;
+/// A permit's stamp when its result goes nowhere. No breaker has so many generations.
+const NOTHING: u64 = u64::MAX;
+
+fn pack(generation: u64, mode: Mode, state: State, dirty: bool) -> u64 {
     let state = match state {
         State::Closed => 0,
         State::Open => 1,
         State::HalfOpen => 2,
     };
-    generation << 2 | state
+    let mode = match mode {
+        Mode::Normal => 0,
+        Mode::MetricsOnly => 1,
+        Mode::Disabled => 2,
+        Mode::ForcedOpen => 3,
+    };
+    generation << 5 | if dirty { DIRTY } else { 0 } | mode << 2 | state
 }
 
-fn unpack(stamp: u64) -> (u64, State) {
-    let state = match stamp & 3 {
+#[inline]
+fn state_of(stamp: u64) -> State {
+    match stamp & STATE {
         0 => State::Closed,
         1 => State::Open,
         _ => State::HalfOpen,
-    };
-    (stamp >> 2, state)
+    }
+}
+
+#[inline]
+fn mode_of(stamp: u64) -> Mode {
+    match (stamp & MODE) >> 2 {
+        0 => Mode::Normal,
+        1 => Mode::MetricsOnly,
+        2 => Mode::Disabled,
+        _ => Mode::ForcedOpen,
+    }
+}
+
+#[inline]
+fn generation_of(stamp: u64) -> u64 {
+    stamp >> 5
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ pub use observer::{NoObserver, Observer};
 use super::breaker::CircuitBreaker;
 use super::client::{ClientRole, client_config};
 use super::dlq::DeadLetterQueue;
+use super::metrics::{Counting, ErrorMetrics};
 use super::producer::ResilientProducer;
 use super::settings::Settings;
 
@@ -105,6 +106,7 @@ pub struct ConsumerBuilder {
     dead_letters: DeadLetterQueue,
     breaker: Option<Arc<CircuitBreaker>>,
     observer: Arc<dyn Observer>,
+    metrics: Option<Arc<ErrorMetrics>>,
     defect: Option<Defect>,
 }
 
@@ -137,6 +139,12 @@ impl ConsumerBuilder {
     /// Who is told what happens. Default nobody.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
+        self
+    }
+
+    /// Counts attempts, errors, retries, breaker trips, dead letters and outages here. Default nowhere.
+    pub fn metrics(mut self, metrics: Arc<ErrorMetrics>) -> Self {
+        self.metrics = Some(metrics);
         self
     }
 
@@ -177,6 +185,7 @@ impl ResilientConsumer {
             dead_letters,
             breaker: None,
             observer: Arc::new(NoObserver),
+            metrics: None,
             defect: None,
         }
     }
@@ -189,7 +198,10 @@ impl ResilientConsumer {
     /// # Errors
     /// See [`ConsumerError`]. What was in flight has been drained then, too.
     pub async fn run<H: Handler>(self, handler: H, shutdown: CancellationToken) -> Result<(), ConsumerError> {
-        let parts = self.parts;
+        let mut parts = self.parts;
+        if let Some(metrics) = parts.metrics.take() {
+            parts.observer = Arc::new(Counting { metrics, then: parts.observer });
+        }
         let mut config = client_config(ClientRole::Consumer, &parts.settings.client, &parts.overrides);
         if !parts.overrides.contains_key("bootstrap.servers") {
             config.set("bootstrap.servers", &parts.bootstrap);

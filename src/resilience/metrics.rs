@@ -4,6 +4,16 @@
 //! additions, from any thread; a snapshot never shows more errors than operations.
 //!
 //! An *operation* is one attempt: a call that failed once and then succeeded is two operations, one error, one retry.
+//!
+//! [`definitions`] says what each number is called outside, and everything that is generated follows from it: the endpoint
+//! (`server`, with the feature `metrics-server`), the dashboard and the alert rules (`files`).
+
+mod counting;
+pub mod definitions;
+#[cfg(feature = "harness")]
+pub mod files;
+#[cfg(feature = "metrics-server")]
+pub mod server;
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -13,7 +23,11 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::breaker::{State, Transition};
+pub(super) use counting::Counting;
+use definitions::DURATION_BOUNDS;
+
+use super::alert::{AlertKind, Severity};
+use super::breaker::{Reason, State, Transition};
 use super::classify::Classification;
 use super::settings::MonitoringSettings;
 use super::text;
@@ -29,9 +43,20 @@ pub struct ErrorMetrics {
     retries: AtomicU64,
     breaker_trips: AtomicU64,
     dead_letters: AtomicU64,
+    consumed: AtomicU64,
+    sent: AtomicU64,
+    durations: Durations,
+    firing: Mutex<Vec<(AlertKind, Severity)>>,
     /// Milliseconds since the epoch; 0: none yet.
     last_error: AtomicU64,
     recovery: Mutex<Recovery>,
+}
+
+/// How long handling took: a count for each bound and one for what is above all of them.
+#[derive(Debug, Default)]
+struct Durations {
+    counts: [AtomicU64; DURATION_BOUNDS.len() + 1],
+    nanos: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +83,12 @@ pub struct MetricsSnapshot {
     pub breaker_trips: u64,
     /// Records sent to the dead-letter topic.
     pub dead_letters: u64,
+    /// Records given to the handler for the first time by an assignment.
+    #[serde(default)]
+    pub consumed: u64,
+    /// Records acknowledged by a broker.
+    #[serde(default)]
+    pub sent: u64,
     /// When the last error was recorded, RFC 3339 with milliseconds, UTC.
     pub last_error: Option<String>,
     /// Failed share of the operations, 0 to 1; `None` below the minimum sample.
@@ -89,6 +120,10 @@ impl ErrorMetrics {
             retries: AtomicU64::new(0),
             breaker_trips: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
+            consumed: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            durations: Durations::default(),
+            firing: Mutex::default(),
             last_error: AtomicU64::new(0),
             recovery: Mutex::default(),
         }
@@ -129,10 +164,45 @@ impl ErrorMetrics {
         self.dead_letters.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A record was given to the handler for the first time.
+    pub fn record_consumed(&self) {
+        self.consumed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A record was acknowledged by a broker.
+    pub fn record_sent(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Handling a record took this long, whatever came of it.
+    pub fn record_duration(&self, took: Duration) {
+        let at = DURATION_BOUNDS.iter().position(|bound| took.as_secs_f64() <= *bound).unwrap_or(DURATION_BOUNDS.len());
+        self.durations.counts[at].fetch_add(1, Ordering::Relaxed);
+        self.durations.nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// These alerts are firing, and no others.
+    pub fn record_firing(&self, firing: impl IntoIterator<Item = (AlertKind, Severity)>) {
+        *self.firing.lock().unwrap_or_else(PoisonError::into_inner) = firing.into_iter().collect();
+    }
+
+    /// The alerts that are firing, as last recorded.
+    pub fn firing(&self) -> Vec<(AlertKind, Severity)> {
+        self.firing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Durations of handling, by [`DURATION_BOUNDS`] and one above them, and their sum in seconds.
+    pub fn durations(&self) -> ([u64; DURATION_BOUNDS.len() + 1], f64) {
+        let counts = std::array::from_fn(|at| self.durations.counts[at].load(Ordering::Relaxed));
+        (counts, self.durations.nanos.load(Ordering::Relaxed) as f64 / 1e9)
+    }
+
     /// A breaker changed its state: counts trips, and takes the time from tripping to closing as an outage. For
     /// [`CircuitBreaker::on_transition`](super::CircuitBreaker::on_transition).
     pub fn record_transition(&self, transition: &Transition) {
         match (transition.from, transition.to) {
+            // A breaker that somebody forced open is no outage.
+            _ if transition.reason == Reason::ModeSet && transition.to == State::Open => {}
             (State::Closed, State::Open) => {
                 self.record_breaker_trip();
                 self.record_down(transition.at);
@@ -155,6 +225,14 @@ impl ErrorMetrics {
         }
     }
 
+    /// When the last error was recorded.
+    pub fn last_error(&self) -> Option<SystemTime> {
+        match self.last_error.load(Ordering::Relaxed) {
+            0 => None,
+            millis => Some(SystemTime::UNIX_EPOCH + Duration::from_millis(millis)),
+        }
+    }
+
     /// The counts now.
     pub fn snapshot(&self) -> MetricsSnapshot {
         let retriable = self.retriable.load(Ordering::Acquire);
@@ -162,13 +240,7 @@ impl ErrorMetrics {
         let retries = self.retries.load(Ordering::Acquire);
         let operations = self.operations.load(Ordering::Acquire);
         let total = retriable + non_retriable;
-        let last_error = match self.last_error.load(Ordering::Relaxed) {
-            0 => None,
-            millis => {
-                let at = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
-                Some(humantime::format_rfc3339_millis(at).to_string())
-            }
-        };
+        let last_error = self.last_error().map(|at| humantime::format_rfc3339_millis(at).to_string());
         let recovery = self.recovery();
         MetricsSnapshot {
             operations,
@@ -178,6 +250,8 @@ impl ErrorMetrics {
             retries,
             breaker_trips: self.breaker_trips.load(Ordering::Relaxed),
             dead_letters: self.dead_letters.load(Ordering::Relaxed),
+            consumed: self.consumed.load(Ordering::Relaxed),
+            sent: self.sent.load(Ordering::Relaxed),
             last_error,
             error_rate: share(total, operations, self.minimum_sample),
             retry_rate: share(retries, operations, self.minimum_sample),

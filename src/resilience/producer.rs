@@ -24,6 +24,7 @@ pub use delivery::{Delivered, Delivery, SendError};
 
 use super::backoff::RetryConfig;
 use super::client::{ClientRole, client_config};
+use super::metrics::ErrorMetrics;
 use super::record::Record;
 use driver::Shared;
 
@@ -94,6 +95,7 @@ pub(super) struct Limits {
     pub at_least_once: bool,
     pub max_waiting: usize,
     pub max_wait: Duration,
+    pub metrics: Option<Arc<ErrorMetrics>>,
 }
 
 /// Builds a [`ResilientProducer`].
@@ -137,6 +139,12 @@ impl ProducerBuilder {
     pub fn backpressure(mut self, records: usize, wait: Duration) -> Self {
         self.limits.max_waiting = records;
         self.limits.max_wait = wait;
+        self
+    }
+
+    /// Counts acknowledged records and sends that were given up here. Default nowhere.
+    pub fn metrics(mut self, metrics: Arc<ErrorMetrics>) -> Self {
+        self.limits.metrics = Some(metrics);
         self
     }
 
@@ -192,6 +200,7 @@ impl ResilientProducer {
                 at_least_once: false,
                 max_waiting: 100_000,
                 max_wait: Duration::from_secs(300),
+                metrics: None,
             },
             on_signal: Arc::new(|_| ()),
         }

@@ -121,40 +121,101 @@ impl Retry {
     ///
     /// # Errors
     /// See [`RetryError`]; it holds the last error of the operation, if there was one.
-    pub async fn run<T, E, F, Fut>(&mut self, cancel: &CancellationToken, mut op: F) -> Result<T, RetryError<E>>
+    pub async fn run<T, E, F, Fut>(&mut self, cancel: &CancellationToken, op: F) -> Result<T, RetryError<E>>
     where
         E: Classify,
         F: FnMut(u32) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
+        self.begin();
+        self.drive(cancel, op, None).await
+    }
+
+    /// As [`Retry::run`], for callers that end it by dropping the future only. A first attempt that succeeds then costs
+    /// next to nothing: no lock, and no clock unless a limit or an observer needs it.
+    ///
+    /// # Errors
+    /// See [`RetryError`]; never [`RetryError::Cancelled`].
+    ///
+    /// ```
+    /// use rdkafka::types::RDKafkaErrorCode::RequestTimedOut;
+    /// use seaworthy::resilience::{Retry, RetryConfig};
+    /// use seaworthy::rng::Rng;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let mut retry = Retry::new(RetryConfig::default(), Rng::from_entropy());
+    /// let answer = retry.call(|attempt| async move { if attempt < 2 { Err(RequestTimedOut) } else { Ok(42) } }).await;
+    /// assert_eq!(answer, Ok(42));
+    /// # }
+    /// ```
+    pub async fn call<T, E, F, Fut>(&mut self, mut op: F) -> Result<T, RetryError<E>>
+    where
+        E: Classify,
+        F: FnMut(u32) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        self.begin();
+        let timed = self.config.deadline.is_some() || self.config.attempt_timeout.is_some() || self.observer.is_some();
+        let failed = if timed {
+            None
+        } else {
+            match op(0).await {
+                Ok(value) => return Ok(value),
+                Err(error) => Some(error),
+            }
+        };
+        // Boxed: who succeeds at the first try must not carry the timers of those who wait.
+        Box::pin(self.drive(&Never, op, failed)).await
+    }
+
+    fn begin(&mut self) {
         self.backoff.reset();
         if let Some(budget) = &self.budget {
             budget.note_call();
         }
+    }
+
+    /// `failed`: the first attempt was made, and this is its error.
+    async fn drive<T, E, F, Fut, S>(&mut self, stop: &S, mut op: F, mut failed: Option<E>) -> Result<T, RetryError<E>>
+    where
+        E: Classify,
+        F: FnMut(u32) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        S: Stop,
+    {
         // A deadline too far away to be represented is none.
         let deadline = self.config.deadline.and_then(|limit| Instant::now().checked_add(limit));
+        // The clock costs more than all of the rest: it is read only for those who ask.
+        let timed = deadline.is_some() || self.observer.is_some();
         let mut attempts = 0;
         let mut last = None;
         loop {
-            if cancel.is_cancelled() {
+            if stop.is_stopped() {
                 return Err(RetryError::Cancelled { attempts, last });
             }
-            let begun = Instant::now();
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(begun));
+            let begun = if timed { Some(Instant::now()) } else { None };
+            let left = begun.zip(deadline).map(|(begun, deadline)| deadline.saturating_duration_since(begun));
             if left.is_some_and(|left| left.is_zero()) {
                 return Err(RetryError::DeadlineExceeded { attempts, last });
             }
-            let limit = [left, self.config.attempt_timeout].into_iter().flatten().min();
-            let outcome = tokio::select! {
-                biased;
-                () = cancel.cancelled() => return Err(RetryError::Cancelled { attempts: attempts + 1, last }),
-                outcome = within(limit, op(attempts)) => outcome,
+            let limit = match (left, self.config.attempt_timeout) {
+                (Some(left), Some(limit)) => Some(left.min(limit)),
+                (left, limit) => left.or(limit),
             };
-            let seen =
-                |result, code, next_in| Attempt { number: attempts, result, code, took: begun.elapsed(), next_in };
+            let outcome = match failed.take() {
+                Some(error) => Some(Err(error)),
+                None => match stop.unless(within(limit, op(attempts))).await {
+                    Some(outcome) => outcome,
+                    None => return Err(RetryError::Cancelled { attempts: attempts + 1, last }),
+                },
+            };
+            let took = || begun.map_or(Duration::ZERO, |begun| begun.elapsed());
+            let seen = |result, code, next_in| Attempt { number: attempts, result, code, took: took(), next_in };
             let delay = match outcome {
                 Some(Ok(value)) => {
-                    self.observe(&seen(AttemptResult::Succeeded, None, None));
+                    if self.observer.is_some() {
+                        self.observe(&seen(AttemptResult::Succeeded, None, None));
+                    }
                     return Ok(value);
                 }
                 Some(Err(error)) => {
@@ -168,7 +229,7 @@ impl Retry {
                             return Err(RetryError::DeadlineExceeded { attempts, last });
                         }
                         self.observe(&attempt);
-                        if pause(wait, cancel).await {
+                        if stop.unless(sleep(wait)).await.is_some() {
                             continue;
                         }
                         return Err(RetryError::Cancelled { attempts, last });
@@ -185,7 +246,7 @@ impl Retry {
                     self.settle(attempt, next)?
                 }
             };
-            if !pause(delay, cancel).await {
+            if stop.unless(sleep(delay)).await.is_none() {
                 return Err(RetryError::Cancelled { attempts, last });
             }
         }
@@ -268,12 +329,38 @@ async fn within<F: Future>(limit: Option<Duration>, future: F) -> Option<F::Outp
     }
 }
 
-/// Waits; false if it was cancelled.
-async fn pause(delay: Duration, cancel: &CancellationToken) -> bool {
-    tokio::select! {
-        biased;
-        () = cancel.cancelled() => false,
-        () = sleep(delay) => true,
+/// What may end the loop from outside.
+trait Stop {
+    fn is_stopped(&self) -> bool;
+
+    /// The future's output; `None` if it was stopped first, which is looked at first.
+    async fn unless<F: Future>(&self, future: F) -> Option<F::Output>;
+}
+
+impl Stop for CancellationToken {
+    fn is_stopped(&self) -> bool {
+        self.is_cancelled()
+    }
+
+    async fn unless<F: Future>(&self, future: F) -> Option<F::Output> {
+        tokio::select! {
+            biased;
+            () = self.cancelled() => None,
+            output = future => Some(output),
+        }
+    }
+}
+
+/// Nobody stops it.
+struct Never;
+
+impl Stop for Never {
+    fn is_stopped(&self) -> bool {
+        false
+    }
+
+    async fn unless<F: Future>(&self, future: F) -> Option<F::Output> {
+        Some(future.await)
     }
 }
 

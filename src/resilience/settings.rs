@@ -1,7 +1,10 @@
 //! The numbers of all components for an environment, and how a file or a command line changes them.
 //!
 //! It owns the values per profile, their names as dotted keys ("retry.max-retries") and the checks that span components.
-//! It must not read files, the environment or a command line itself: they come as text.
+//! It must not read files, the environment or a command line itself: they come as text. [`load`](Settings::load) alone does.
+//!
+//! Precedence, the later wins: the profile's values; the file; environment variables; overrides. `profile` may be said
+//! by each of them, and the last word decides which values all the others replace.
 //!
 //! Every mistake is reported, not only the first.
 
@@ -21,6 +24,11 @@ use super::breaker::BreakerConfig;
 
 pub use client::{ClientProperty, ClientRole, RECOVERY};
 pub use sections::{ConsumerSettings, DlqSettings, HeaderPreset, MonitoringSettings, OnExhausted};
+
+/// What environment variables of settings begin with. Sections are set off by two underscores, dashes are one:
+/// `SEAWORTHY__BREAKER__RESET_TIMEOUT=2s`, `SEAWORTHY__PROFILE=production`; in `SEAWORTHY__CLIENT__…` underscores are
+/// the dots of librdkafka's properties.
+pub const ENVIRONMENT_PREFIX: &str = "SEAWORTHY__";
 
 /// The environment that an application runs in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -103,6 +111,14 @@ pub enum SettingsError {
     /// The text is not TOML.
     #[error("not TOML: {0}")]
     Syntax(String),
+    /// The file cannot be read.
+    #[error("{path}: cannot be read: {problem}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// The system's words.
+        problem: String,
+    },
 }
 
 /// The numbers of all components.
@@ -186,7 +202,43 @@ impl Settings {
     /// # Errors
     /// As [`Settings::with_overrides`], and text that is no TOML.
     pub fn from_toml(text: &str) -> Result<Self, Vec<SettingsError>> {
-        overrides::from_toml(text)
+        overrides::from_sources(text, [], &BTreeMap::new())
+    }
+
+    /// Settings from everything that can say something, the later winning: TOML text, environment variables,
+    /// overrides with dotted keys. Variables that do not begin with [`ENVIRONMENT_PREFIX`] are passed over.
+    ///
+    /// ```
+    /// use seaworthy::resilience::{Profile, Settings};
+    ///
+    /// let environment = [("SEAWORTHY__RETRY__MAX_RETRIES".to_owned(), "7".to_owned())];
+    /// let settings = Settings::from_sources("profile = \"production\"", environment, &Default::default()).unwrap();
+    /// assert_eq!((settings.profile, settings.retry.max_retries), (Profile::Production, 7));
+    /// ```
+    ///
+    /// # Errors
+    /// The mistakes of all of them at once.
+    pub fn from_sources(
+        toml: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+        overrides: &BTreeMap<String, String>,
+    ) -> Result<Self, Vec<SettingsError>> {
+        overrides::from_sources(toml, environment, overrides)
+    }
+
+    /// [`Settings::from_sources`] with the file at `path`, if one is given, and this process's environment.
+    ///
+    /// # Errors
+    /// A file that cannot be read, and the mistakes of file and environment at once.
+    pub fn load(path: Option<&std::path::Path>) -> Result<Self, Vec<SettingsError>> {
+        let text = path.map(std::fs::read_to_string).transpose();
+        let text = text.map_err(|error| {
+            let path = path.map(|path| path.display().to_string()).unwrap_or_default();
+            vec![SettingsError::Unreadable { path, problem: error.to_string() }]
+        })?;
+        // Names and values that are no text are none of ours.
+        let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+        Self::from_sources(&text.unwrap_or_default(), environment, &BTreeMap::new())
     }
 
     /// The settings as TOML text, all of them, also those that equal the profile's.

@@ -117,3 +117,36 @@ fn several_alerts_fire_together() {
     let expected = [(ErrorRate, Firing, Critical), (BreakerTrips, Firing, Warning), (DeadLetters, Firing, Warning)];
     assert_eq!(brief(&manager().evaluate(&snapshot, at(0))), expected);
 }
+
+#[test]
+fn with_for_a_value_must_stay_above_its_threshold() {
+    let settings = MonitoringSettings { fires_after: Duration::from_secs(10), ..Default::default() };
+    let mut manager = AlertManager::new(settings);
+    assert_eq!(brief(&manager.evaluate(&rates(30, 100), at(0))), []);
+    assert_eq!(brief(&manager.evaluate(&rates(60, 200), at(9))), []);
+    // From second 0 to 70 it is below: the patience begins anew.
+    assert_eq!(brief(&manager.evaluate(&rates(60, 5_000), at(70))), []);
+    assert_eq!(brief(&manager.evaluate(&rates(360, 6_000), at(75))), []);
+    // Above the warning since second 75, above the critical threshold only since second 80.
+    assert_eq!(brief(&manager.evaluate(&rates(1_060, 7_000), at(80))), []);
+    assert_eq!(brief(&manager.evaluate(&rates(1_560, 8_000), at(85))), [(ErrorRate, Firing, Warning)]);
+    assert_eq!(brief(&manager.evaluate(&rates(2_060, 9_000), at(90))), [(ErrorRate, Firing, Critical)]);
+    assert_eq!(brief(&manager.evaluate(&rates(2_060, 99_000), at(91))), [(ErrorRate, Resolved, Critical)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn watching_passes_on_what_is_new_and_tells_the_metrics() {
+    let metrics = ErrorMetrics::default();
+    let (cancel, seen) = (CancellationToken::new(), std::cell::RefCell::new(Vec::new()));
+    let watch = manager().watch(&metrics, Duration::from_secs(1), cancel.clone(), |alert| {
+        seen.borrow_mut().push(alert);
+    });
+    let load = async {
+        (0..200).for_each(|_| metrics.record_error(super::super::classify::classify_code(7)));
+        tokio::time::sleep(Duration::from_millis(3_500)).await;
+        assert_eq!(metrics.firing(), [(ErrorRate, Critical)]);
+        cancel.cancel();
+    };
+    tokio::join!(watch, load);
+    assert_eq!(brief(&seen.borrow()), [(ErrorRate, Firing, Critical)]);
+}

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Invalid;
 use super::super::text;
+use super::Mode;
 
 /// When to open, for how long, and when to close again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,9 +17,20 @@ pub struct BreakerConfig {
     /// Opens when at least this share of the window failed, above 0 to 1. Default none: consecutive failures only.
     #[serde(with = "text::optional_number")]
     pub failure_rate: Option<f64>,
-    /// How many of the latest calls the failure rate looks at. At least 1. Default 100.
+    /// A call slower than this is slow, whatever its result. Default none: nothing is slow.
+    #[serde(with = "text::optional_duration")]
+    pub slow_call: Option<Duration>,
+    /// Opens when at least this share of the window was slow, above 0 to 1; a slow probe then counts as a failed one.
+    /// Needs `slow-call`. Default none.
+    #[serde(with = "text::optional_number")]
+    pub slow_call_rate: Option<f64>,
+    /// How many of the latest calls the rates look at. From 1 to 1 000 000. Default 100.
     pub window: u32,
-    /// Below this many calls in the window there is no failure rate. From 1 to the window. Default 20.
+    /// If given, the rates look at the calls of this time instead, to a tenth of it; `window` then has no meaning. It costs a
+    /// reading of the clock for each call. Default none.
+    #[serde(with = "text::optional_duration")]
+    pub window_duration: Option<Duration>,
+    /// Below this many calls in the window there are no rates. From 1 to the window. Default 20.
     pub minimum_calls: u32,
     /// A call slower than this counts as a failure. [`CircuitBreaker::call`](super::CircuitBreaker::call) cuts such a
     /// call off; who works with permits has to measure, and to call [`Permit::failure`](super::Permit::failure).
@@ -40,6 +52,9 @@ pub struct BreakerConfig {
     /// Default 30 s.
     #[serde(with = "text::duration")]
     pub half_open_timeout: Duration,
+    /// Whether it acts on results; can be changed at run time by
+    /// [`CircuitBreaker::set_mode`](super::CircuitBreaker::set_mode). Default normal.
+    pub mode: Mode,
 }
 
 impl Default for BreakerConfig {
@@ -47,7 +62,10 @@ impl Default for BreakerConfig {
         Self {
             max_failures: 5,
             failure_rate: None,
+            slow_call: None,
+            slow_call_rate: None,
             window: 100,
+            window_duration: None,
             minimum_calls: 20,
             timeout: None,
             reset_timeout: Duration::from_secs(5),
@@ -55,9 +73,13 @@ impl Default for BreakerConfig {
             max_reset_timeout: Duration::from_secs(30),
             half_open_probes: 1,
             half_open_timeout: Duration::from_secs(30),
+            mode: Mode::Normal,
         }
     }
 }
+
+/// The largest window of calls: it takes up to two bytes a call.
+const LARGEST_WINDOW: u32 = 1_000_000;
 
 impl BreakerConfig {
     /// Every mistake in it; empty if it is valid.
@@ -71,15 +93,29 @@ impl BreakerConfig {
         ] {
             Invalid::unless(value >= 1, &mut mistakes, field, || "0 is below 1".into());
         }
-        Invalid::unless(self.minimum_calls <= self.window, &mut mistakes, "minimum-calls", || {
+        Invalid::unless(self.window <= LARGEST_WINDOW, &mut mistakes, "window", || {
+            format!("{} is above {LARGEST_WINDOW}", self.window)
+        });
+        let fits = self.minimum_calls <= self.window || self.window_duration.is_some();
+        Invalid::unless(fits, &mut mistakes, "minimum-calls", || {
             format!("{} is above window, {}: there would never be a failure rate", self.minimum_calls, self.window)
         });
-        let rate_is_valid = self.failure_rate.is_none_or(|rate| rate > 0.0 && rate <= 1.0);
-        Invalid::unless(rate_is_valid, &mut mistakes, "failure-rate", || {
-            format!("{} is not a share above 0 and up to 1", self.failure_rate.unwrap_or_default())
-        });
+        for (field, rate) in [("failure-rate", self.failure_rate), ("slow-call-rate", self.slow_call_rate)] {
+            let is_valid = rate.is_none_or(|rate| rate > 0.0 && rate <= 1.0);
+            Invalid::unless(is_valid, &mut mistakes, field, || {
+                format!("{} is not a share above 0 and up to 1", rate.unwrap_or_default())
+            });
+        }
+        Invalid::unless(
+            self.slow_call_rate.is_none() || self.slow_call.is_some(),
+            &mut mistakes,
+            "slow-call-rate",
+            || "needs slow-call: from when on a call is slow".into(),
+        );
         for (field, value) in [
             ("timeout", self.timeout.unwrap_or(Duration::MAX)),
+            ("slow-call", self.slow_call.unwrap_or(Duration::MAX)),
+            ("window-duration", self.window_duration.unwrap_or(Duration::MAX)),
             ("reset-timeout", self.reset_timeout),
             ("half-open-timeout", self.half_open_timeout),
         ] {
@@ -109,11 +145,17 @@ impl BreakerConfig {
     pub(super) fn nearest_valid(mut self) -> Self {
         const LEAST: Duration = Duration::from_millis(1);
         self.max_failures = self.max_failures.max(1);
-        self.window = self.window.max(1);
-        self.minimum_calls = self.minimum_calls.clamp(1, self.window);
+        self.window = self.window.clamp(1, LARGEST_WINDOW);
+        let most = if self.window_duration.is_some() { u32::MAX } else { self.window };
+        self.minimum_calls = self.minimum_calls.clamp(1, most);
         self.half_open_probes = self.half_open_probes.max(1);
-        self.failure_rate = self.failure_rate.filter(|rate| !rate.is_nan()).map(|rate| rate.clamp(f64::EPSILON, 1.0));
-        self.timeout = self.timeout.map(|limit| limit.max(LEAST));
+        for rate in [&mut self.failure_rate, &mut self.slow_call_rate] {
+            *rate = rate.filter(|rate| !rate.is_nan()).map(|rate| rate.clamp(f64::EPSILON, 1.0));
+        }
+        self.slow_call_rate = self.slow_call_rate.filter(|_| self.slow_call.is_some());
+        for limit in [&mut self.timeout, &mut self.slow_call, &mut self.window_duration] {
+            *limit = limit.map(|limit| limit.max(LEAST));
+        }
         self.reset_timeout = self.reset_timeout.max(LEAST);
         self.half_open_timeout = self.half_open_timeout.max(LEAST);
         self.max_reset_timeout = self.max_reset_timeout.max(self.reset_timeout);

@@ -1,20 +1,28 @@
-//! The breaker's state machine: plain data, the time is a parameter. It knows no lock, no callback and no permit.
+//! The breaker's state machine: plain data, the time is a parameter. It knows no lock, no callback and no permit; the
+//! window's atomics are lent to it.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{BreakerConfig, Reason, State};
+use super::window::Window;
+use super::{BreakerConfig, Mode, Reason, State};
 
 /// While half-open, probes end any moment: a refused caller is sent away for no longer than this.
 const PROBE_WAIT: Duration = Duration::from_millis(50);
 
+/// How long to stay away from a breaker that is forced open: nobody knows.
+pub(super) const FORCED_WAIT: Duration = Duration::from_secs(1);
+
 /// What became of a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    Success,
-    Failure,
+    Success {
+        slow: bool,
+    },
+    Failure {
+        slow: bool,
+    },
     /// Given back without a result.
     Released,
 }
@@ -37,19 +45,25 @@ enum Phase {
 #[derive(Debug)]
 pub(super) struct Machine {
     config: BreakerConfig,
+    mode: Mode,
     phase: Phase,
     generation: u64,
     /// Failures since the last success, while closed.
     failures: u32,
-    window: Window,
     /// Openings since it was last closed.
     openings: u32,
 }
 
 impl Machine {
-    pub fn new(config: BreakerConfig) -> Self {
-        let window = Window::new(if config.failure_rate.is_some() { config.window as usize } else { 0 });
-        Self { config, phase: Phase::Closed, generation: 0, failures: 0, window, openings: 0 }
+    pub fn new(config: BreakerConfig, now: Instant) -> Self {
+        let mode = config.mode;
+        let mut machine =
+            Self { config, mode: Mode::Normal, phase: Phase::Closed, generation: 0, failures: 0, openings: 0 };
+        if mode != Mode::Normal {
+            machine.mode = mode;
+            machine.phase = machine.resting(now);
+        }
+        machine
     }
 
     pub fn state(&self) -> State {
@@ -60,17 +74,35 @@ impl Machine {
         }
     }
 
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// True while a success would change nothing.
-    pub fn is_clean(&self) -> bool {
-        self.failures == 0 && self.config.failure_rate.is_none() && matches!(self.phase, Phase::Closed)
+    /// While open, until when.
+    pub fn open_until(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Open { until } => Some(until),
+            Phase::Closed | Phase::HalfOpen { .. } => None,
+        }
+    }
+
+    /// True while a plain success would change nothing but the number of calls in the window.
+    pub fn is_clean(&self, window: &Window) -> bool {
+        let counts = window.counts();
+        // Before the minimum a success can still complete it; after it, a success only lowers the rates.
+        let cannot_trip = counts.failures + counts.slow == 0 || counts.calls >= u64::from(self.config.minimum_calls);
+        self.failures == 0 && (cannot_trip || self.mode != Mode::Normal)
     }
 
     /// Admits a call into a generation, or says how long to stay away.
-    pub fn acquire(&mut self, now: Instant) -> (Result<u64, Duration>, Option<Change>) {
+    pub fn acquire(&mut self, now: Instant, window: &Window) -> (Result<u64, Duration>, Option<Change>) {
+        if self.mode == Mode::ForcedOpen {
+            return (Err(FORCED_WAIT), None);
+        }
         let probes = self.config.half_open_probes;
         let overdue_at = later(now, self.config.half_open_timeout);
         match &mut self.phase {
@@ -78,7 +110,7 @@ impl Machine {
             Phase::Open { until } if now < *until => (Err(*until - now), None),
             Phase::Open { .. } => {
                 let probing = Phase::HalfOpen { under_way: 1, succeeded: 0, overdue_at };
-                let change = self.enter(probing, Reason::OpenTimeOver);
+                let change = self.enter(probing, Reason::OpenTimeOver, window);
                 (Ok(self.generation), Some(change))
             }
             Phase::HalfOpen { under_way, succeeded, overdue_at: overdue } if *under_way + *succeeded < probes => {
@@ -90,39 +122,37 @@ impl Machine {
                 (Err((*overdue - now).min(PROBE_WAIT)), None)
             }
             Phase::HalfOpen { .. } => {
-                let change = self.open(now, Reason::ProbesOverdue);
+                let change = self.open(now, Reason::ProbesOverdue, window);
                 (Err(self.config.open_time(self.openings)), Some(change))
             }
         }
     }
 
     /// Takes a result. One of an older generation is ignored.
-    pub fn record(&mut self, generation: u64, outcome: Outcome, now: Instant) -> Option<Change> {
-        if generation != self.generation {
+    pub fn record(&mut self, generation: u64, outcome: Outcome, now: Instant, window: &Window) -> Option<Change> {
+        if generation != self.generation || self.mode == Mode::Disabled {
             return None;
         }
         match (&mut self.phase, outcome) {
-            (Phase::Closed, Outcome::Success) => {
+            (Phase::Closed, Outcome::Success { slow }) => {
                 self.failures = 0;
-                self.window.push(false);
-                // A success can still reach the limit: by completing the minimum of calls.
-                self.rate_is_reached().then(|| self.open(now, Reason::FailureRate))
+                window.add(false, slow, now);
+                self.judge(now, window)
             }
-            (Phase::Closed, Outcome::Failure) => {
+            (Phase::Closed, Outcome::Failure { slow }) => {
                 self.failures = self.failures.saturating_add(1);
-                self.window.push(true);
-                if self.failures >= self.config.max_failures {
-                    return Some(self.open(now, Reason::ConsecutiveFailures));
-                }
-                self.rate_is_reached().then(|| self.open(now, Reason::FailureRate))
+                window.add(true, slow, now);
+                self.judge(now, window)
             }
-            (Phase::HalfOpen { under_way, succeeded, .. }, Outcome::Success) => {
+            (Phase::HalfOpen { under_way, succeeded, .. }, Outcome::Success { slow: false }) => {
                 *under_way -= 1;
                 *succeeded += 1;
                 let enough = *succeeded >= self.config.half_open_probes;
-                enough.then(|| self.enter(Phase::Closed, Reason::ProbesSucceeded))
+                enough.then(|| self.enter(Phase::Closed, Reason::ProbesSucceeded, window))
             }
-            (Phase::HalfOpen { .. }, Outcome::Failure) => Some(self.open(now, Reason::ProbeFailed)),
+            (Phase::HalfOpen { .. }, Outcome::Failure { .. } | Outcome::Success { slow: true }) => {
+                Some(self.open(now, Reason::ProbeFailed, window))
+            }
             (Phase::HalfOpen { under_way, .. }, Outcome::Released) => {
                 *under_way -= 1;
                 None
@@ -132,25 +162,57 @@ impl Machine {
         }
     }
 
-    fn rate_is_reached(&self) -> bool {
-        let enough = self.window.calls() >= self.config.minimum_calls as usize;
-        self.config.failure_rate.is_some_and(|limit| enough && self.window.failure_rate() >= limit)
+    /// The state after what the window has now. Also to be called when a success that was counted without the lock
+    /// moved the window on.
+    pub fn judge(&mut self, now: Instant, window: &Window) -> Option<Change> {
+        if self.mode != Mode::Normal || !matches!(self.phase, Phase::Closed) {
+            return None;
+        }
+        let counts = window.counts();
+        let enough = counts.calls >= u64::from(self.config.minimum_calls);
+        let reached = |rate: Option<f64>, limit: Option<f64>| {
+            enough && rate.zip(limit).is_some_and(|(rate, limit)| rate >= limit)
+        };
+        let reason = if self.failures >= self.config.max_failures {
+            Reason::ConsecutiveFailures
+        } else if reached(counts.failure_rate(), self.config.failure_rate) {
+            Reason::FailureRate
+        } else if reached(counts.slow_call_rate(), self.config.slow_call_rate) {
+            Reason::SlowCallRate
+        } else {
+            return None;
+        };
+        Some(self.open(now, reason, window))
     }
 
-    fn open(&mut self, now: Instant, reason: Reason) -> Change {
+    /// Another mode: a new generation that begins closed, or open if that is forced. `Some` if the state changed.
+    pub fn set_mode(&mut self, mode: Mode, now: Instant, window: &Window) -> Option<Change> {
+        self.mode = mode;
+        let change = self.enter(self.resting(now), Reason::ModeSet, window);
+        (change.from != change.to).then_some(change)
+    }
+
+    fn resting(&self, now: Instant) -> Phase {
+        match self.mode {
+            Mode::ForcedOpen => Phase::Open { until: later(now, Duration::MAX) },
+            Mode::Normal | Mode::MetricsOnly | Mode::Disabled => Phase::Closed,
+        }
+    }
+
+    fn open(&mut self, now: Instant, reason: Reason, window: &Window) -> Change {
         self.openings = self.openings.saturating_add(1);
         let until = later(now, self.config.open_time(self.openings));
-        self.enter(Phase::Open { until }, reason)
+        self.enter(Phase::Open { until }, reason, window)
     }
 
-    fn enter(&mut self, phase: Phase, reason: Reason) -> Change {
+    fn enter(&mut self, phase: Phase, reason: Reason, window: &Window) -> Change {
         let from = self.state();
         self.phase = phase;
         self.generation += 1;
         self.failures = 0;
         if matches!(phase, Phase::Closed) {
             self.openings = 0;
-            self.window.clear();
+            window.clear();
         }
         Change { from, to: self.state(), reason }
     }
@@ -168,42 +230,4 @@ impl Machine {
 fn later(now: Instant, by: Duration) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
     now + by.min(CENTURY)
-}
-
-/// The latest calls, with their failures counted: O(1) for everything.
-#[derive(Debug)]
-struct Window {
-    size: usize,
-    failed: VecDeque<bool>,
-    failures: usize,
-}
-
-impl Window {
-    fn new(size: usize) -> Self {
-        Self { size, failed: VecDeque::with_capacity(size.min(1 << 16)), failures: 0 }
-    }
-
-    fn push(&mut self, failed: bool) {
-        if self.size == 0 {
-            return;
-        }
-        if self.failed.len() == self.size && self.failed.pop_front() == Some(true) {
-            self.failures -= 1;
-        }
-        self.failed.push_back(failed);
-        self.failures += usize::from(failed);
-    }
-
-    fn calls(&self) -> usize {
-        self.failed.len()
-    }
-
-    fn failure_rate(&self) -> f64 {
-        self.failures as f64 / self.failed.len().max(1) as f64
-    }
-
-    fn clear(&mut self) {
-        self.failed.clear();
-        self.failures = 0;
-    }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicUsize;
 
 use tokio::time::advance;
 
-use super::super::classify::classify_code;
+use super::super::classify::{Classification, classify_code};
 use super::*;
 
 mod model;
@@ -193,6 +193,121 @@ async fn observers_may_call_the_breaker() {
     assert_eq!(*states.lock().unwrap(), [(1, State::Open, false)]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn slow_calls_open_it_though_they_succeed() {
+    let slow = Duration::from_millis(100);
+    let config =
+        BreakerConfig { slow_call: Some(slow), slow_call_rate: Some(0.5), window: 10, minimum_calls: 4, ..config() };
+    let breaker = breaker(config);
+    let seen = watch(&breaker);
+    let call = |took: Duration| async move {
+        tokio::time::sleep(took).await;
+        Ok::<_, Code>(())
+    };
+    for _ in 0..3 {
+        breaker.call(|| call(slow)).await.unwrap();
+    }
+    assert_eq!(breaker.window(), WindowCounts { calls: 3, failures: 0, slow: 0 }, "at the limit is not slow");
+    for _ in 0..3 {
+        breaker.call(|| call(slow * 2)).await.unwrap();
+    }
+    assert_eq!(*seen.lock().unwrap(), [(State::Closed, State::Open, Reason::SlowCallRate)]);
+    advance(OPEN_TIME).await;
+    breaker.call(|| call(slow * 2)).await.unwrap();
+    assert_eq!(seen.lock().unwrap().last(), Some(&(State::HalfOpen, State::Open, Reason::ProbeFailed)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_in_time_forgets_what_is_older() {
+    let minute = Duration::from_secs(60);
+    let rate = BreakerConfig {
+        max_failures: 1_000,
+        failure_rate: Some(0.5),
+        window_duration: Some(minute),
+        minimum_calls: 10,
+        ..config()
+    };
+    let breaker = breaker(rate);
+    fail(&breaker, 9);
+    advance(minute).await;
+    breaker.try_acquire().unwrap().success();
+    assert_eq!(breaker.window(), WindowCounts { calls: 1, failures: 0, slow: 0 });
+    fail(&breaker, 8);
+    assert_eq!(breaker.state(), State::Closed, "8 of 9, below the minimum of calls");
+    breaker.try_acquire().unwrap().success();
+    assert_eq!(breaker.state(), State::Open, "8 of 10");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_mode_holds_until_it_is_set_again() {
+    let breaker = breaker(config());
+    let seen = watch(&breaker);
+    let early = breaker.try_acquire().unwrap();
+    breaker.set_mode(Mode::ForcedOpen);
+    advance(OPEN_TIME * 1_000).await;
+    assert_eq!(breaker.try_acquire().unwrap_err().retry_in, Duration::from_secs(1));
+    breaker.set_mode(Mode::Disabled);
+    fail(&breaker, 100);
+    breaker.set_mode(Mode::MetricsOnly);
+    fail(&breaker, 100);
+    assert_eq!((breaker.state(), breaker.trips()), (State::Closed, 0));
+    breaker.set_mode(Mode::Normal);
+    early.failure();
+    fail(&breaker, 2);
+    assert_eq!(breaker.state(), State::Closed, "what was before counts no more");
+    fail(&breaker, 1);
+    let expected = [
+        (State::Closed, State::Open, Reason::ModeSet),
+        (State::Open, State::Closed, Reason::ModeSet),
+        (State::Closed, State::Open, Reason::ConsecutiveFailures),
+    ];
+    assert_eq!(*seen.lock().unwrap(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_only_shows_what_thresholds_would_see() {
+    let rate =
+        BreakerConfig { failure_rate: Some(0.5), window: 10, minimum_calls: 4, mode: Mode::MetricsOnly, ..config() };
+    let breaker = breaker(rate);
+    for _ in 0..6 {
+        breaker.try_acquire().unwrap().success();
+    }
+    fail(&breaker, 6);
+    assert_eq!(breaker.window(), WindowCounts { calls: 10, failures: 6, slow: 0 });
+    assert_eq!(breaker.window().failure_rate(), Some(0.6));
+    assert_eq!(breaker.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscribers_see_transitions_in_order_even_those_that_observers_cause() {
+    let breaker = Arc::new(breaker(config()));
+    let mut stream = breaker.subscribe();
+    let inner = Arc::downgrade(&breaker);
+    breaker.on_transition(move |transition| {
+        if transition.to == State::Open {
+            inner.upgrade().unwrap().set_mode(Mode::Normal);
+        }
+    });
+    fail(&breaker, 3);
+    let mut next = || stream.try_recv().map(|t| (t.from, t.to, t.generation)).ok();
+    assert_eq!(next(), Some((State::Closed, State::Open, 1)));
+    assert_eq!(next(), Some((State::Open, State::Closed, 2)));
+    assert_eq!(next(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_panics_silences_nobody() {
+    let breaker = Arc::new(breaker(config()));
+    let first = std::sync::atomic::AtomicBool::new(true);
+    breaker.on_transition(move |_| assert!(!first.swap(false, Ordering::SeqCst), "the observer's own bug"));
+    let inner = Arc::clone(&breaker);
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| fail(&inner, 3))).is_err());
+    let seen = watch(&breaker);
+    advance(OPEN_TIME).await;
+    breaker.try_acquire().unwrap().success();
+    assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
 #[derive(Debug, PartialEq, Eq)]
 struct Code(i32);
 
@@ -317,7 +432,7 @@ fn under_a_storm_of_threads_no_generation_has_more_probes_than_permitted() {
                         std::thread::yield_now();
                         continue;
                     };
-                    let generation = permit.generation;
+                    let generation = generation_of(permit.stamp);
                     let probe = permit.is_probe();
                     if probe {
                         let mut table = table.lock().unwrap();
@@ -350,6 +465,8 @@ fn every_mistake_is_reported_and_brought_to_the_nearest_valid_value() {
         failure_rate: Some(1.5),
         window: 5,
         minimum_calls: 6,
+        slow_call: Some(Duration::ZERO),
+        slow_call_rate: Some(0.0),
         timeout: Some(Duration::ZERO),
         reset_timeout: Duration::ZERO,
         reset_multiplier: 0.5,
@@ -363,7 +480,9 @@ fn every_mistake_is_reported_and_brought_to_the_nearest_valid_value() {
         "half-open-probes",
         "minimum-calls",
         "failure-rate",
+        "slow-call-rate",
         "timeout",
+        "slow-call",
         "reset-timeout",
         "half-open-timeout",
         "reset-multiplier",

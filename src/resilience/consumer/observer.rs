@@ -20,6 +20,9 @@ pub trait Observer: Send + Sync + 'static {
     /// A record is about to be handled for the first time by this assignment.
     fn on_deliver(&self, record: &Incoming) {}
 
+    /// Attempt number `number` (from 1) at handling a record ended after `took`; `error`: it failed.
+    fn on_attempt(&self, record: &Incoming, number: u32, took: Duration, error: Option<&HandlerError>) {}
+
     /// A commit was answered; `next_offset` is the next one to read. The error is Kafka's or librdkafka's code.
     fn on_commit(&self, tp: &TopicPartition, next_offset: i64, result: Result<(), i32>) {}
 

@@ -167,8 +167,12 @@ impl<H: Handler> Worker<H> {
         let mut attempts = 0;
         let mut first_failure: Option<SystemTime> = None;
         loop {
+            let begun = Instant::now();
             let error = match self.work.breaker.call(|| self.call(incoming, attempts + 1)).await {
-                Ok(outputs) => return Handled::Outputs(outputs),
+                Ok(outputs) => {
+                    observer.on_attempt(incoming, attempts + 1, begun.elapsed(), None);
+                    return Handled::Outputs(outputs);
+                }
                 // Neither an attempt nor a failure.
                 Err(BreakerError::Rejected(_)) if self.work.defect == Some(Defect::RejectedAsSuccess) => {
                     return Handled::Skip;
@@ -184,6 +188,7 @@ impl<H: Handler> Worker<H> {
                 Err(BreakerError::Operation(error)) => error,
             };
             attempts += 1;
+            observer.on_attempt(incoming, attempts, begun.elapsed(), Some(&error));
             let first_failure = *first_failure.get_or_insert_with(wall);
             let classification = error.classify();
             let failure = || Failure {

@@ -248,6 +248,15 @@ impl Shared {
     }
 
     fn settle(&self, answer: oneshot::Sender<Result<Delivered, SendError>>, result: Result<Delivered, SendError>) {
+        if let Some(metrics) = &self.limits.metrics {
+            match &result {
+                Ok(_) => {
+                    metrics.record_success();
+                    metrics.record_sent();
+                }
+                Err(error) => metrics.record_error(error.classification),
+            }
+        }
         // Nobody may be waiting for it any more.
         let _ = answer.send(result);
         self.outstanding.fetch_sub(1, Ordering::AcqRel);

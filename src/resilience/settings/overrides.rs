@@ -23,15 +23,47 @@ pub(super) fn apply_text(
     apply(base, overrides.iter().map(|(key, value)| (key.clone(), Given::Text(value.clone()))))
 }
 
-pub(super) fn from_toml(text: &str) -> Result<Settings, Vec<SettingsError>> {
-    let table: Table = text.parse().map_err(|error: toml::de::Error| vec![SettingsError::Syntax(error.to_string())])?;
-    let profile = match table.get("profile") {
-        Some(Value::String(name)) => name.parse::<Profile>().unwrap_or_default(),
-        _ => Profile::Default,
-    };
+/// The profile's values, replaced by a file's, replaced by the environment's, replaced by text overrides.
+pub(super) fn from_sources(
+    text: &str,
+    environment: impl IntoIterator<Item = (String, String)>,
+    overrides: &BTreeMap<String, String>,
+) -> Result<Settings, Vec<SettingsError>> {
+    let mut mistakes = Vec::new();
+    let table: Table = text.parse().unwrap_or_else(|error: toml::de::Error| {
+        mistakes.push(SettingsError::Syntax(error.to_string()));
+        Table::new()
+    });
     let mut given = Vec::new();
     flatten("", table, &mut given);
-    apply(&Settings::for_profile(profile), given.into_iter().map(|(key, value)| (key, Given::Typed(value))))
+    let mut given: Vec<(String, Given)> = given.into_iter().map(|(key, value)| (key, Given::Typed(value))).collect();
+    let environment: BTreeMap<String, String> =
+        environment.into_iter().filter_map(|(name, value)| Some((key_of(&name)?, value))).collect();
+    for (key, value) in environment.iter().chain(overrides) {
+        given.push((key.clone(), Given::Text(value.clone())));
+    }
+    // The last word on the profile decides what all the others replace.
+    let profile = given.iter().rev().find(|(key, _)| key == "profile").and_then(|(_, given)| match given {
+        Given::Text(name) | Given::Typed(Value::String(name)) => name.trim().parse::<Profile>().ok(),
+        Given::Typed(_) => None,
+    });
+    match apply(&Settings::for_profile(profile.unwrap_or_default()), given.into_iter()) {
+        Ok(settings) if mistakes.is_empty() => Ok(settings),
+        Ok(_) => Err(mistakes),
+        Err(more) => Err(mistakes.into_iter().chain(more).collect()),
+    }
+}
+
+/// The key that an environment variable sets: `SEAWORTHY__RETRY__MAX_RETRIES` is "retry.max-retries",
+/// `SEAWORTHY__CLIENT__SOCKET_TIMEOUT_MS` the client's "socket.timeout.ms". `None`: it is none of ours.
+fn key_of(variable: &str) -> Option<String> {
+    let name = variable.strip_prefix(super::ENVIRONMENT_PREFIX)?.to_ascii_lowercase();
+    Some(match name.split_once("__") {
+        // No property of librdkafka has a dash or an underscore.
+        Some(("client", property)) => format!("client.{}", property.replace('_', ".")),
+        Some((section, key)) => format!("{section}.{}", key.replace('_', "-")),
+        None => name.replace('_', "-"),
+    })
 }
 
 fn apply(base: &Settings, given: impl Iterator<Item = (String, Given)>) -> Result<Settings, Vec<SettingsError>> {

@@ -135,6 +135,10 @@ pub struct MonitoringSettings {
     pub window: Duration,
     /// Below this many operations there are no rates. Default 20.
     pub minimum_sample: u64,
+    /// How long a value must stay above its threshold until an alert fires; "for" in a file. Default 0: the window is
+    /// patience enough.
+    #[serde(rename = "for", with = "text::duration")]
+    pub fires_after: Duration,
 }
 
 impl Default for MonitoringSettings {
@@ -147,6 +151,7 @@ impl Default for MonitoringSettings {
             recovery_time: Duration::from_secs(30),
             window: Duration::from_secs(60),
             minimum_sample: 20,
+            fires_after: Duration::ZERO,
         }
     }
 }

@@ -215,3 +215,149 @@ fn a_file_changes_its_profile_s_values_and_reports_every_mistake() {
     assert_eq!(keys, ["profile", "retry.max-retries", "retry.multipler"]);
     assert!(matches!(&Settings::from_toml("[retry").unwrap_err()[..], [SettingsError::Syntax(_)]));
 }
+
+fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+}
+
+#[test]
+fn overrides_win_over_the_environment_over_the_file_over_the_profile() {
+    let file = "profile = \"production\"\n[retry]\nmax-retries = 2\ninitial-delay = \"1ms\"\nmultiplier = 3.0\n";
+    let environment = variables(&[
+        ("SEAWORTHY__PROFILE", "staging"),
+        ("SEAWORTHY__RETRY__MAX_RETRIES", "4"),
+        ("SEAWORTHY__RETRY__INITIAL_DELAY", "2ms"),
+        ("SEAWORTHY__CLIENT__SOCKET_TIMEOUT_MS", "4321"),
+        ("SEAWORTHY_SEED", "none of ours"),
+        ("PATH", "/bin"),
+    ]);
+    let settings = Settings::from_sources(file, environment, &overrides(&[("retry.max-retries", "5")])).unwrap();
+    assert_eq!(settings.retry.max_retries, 5);
+    assert_eq!(settings.retry.initial_delay, Duration::from_millis(2));
+    assert_eq!(settings.retry.multiplier, 3.0);
+    assert_eq!(settings.client["socket.timeout.ms"], "4321");
+    // The environment's profile decides what was not said.
+    assert_eq!(settings.profile, Profile::Staging);
+    assert_eq!(settings.retry.deadline, Settings::for_profile(Profile::Staging).retry.deadline);
+}
+
+#[test]
+fn mistakes_of_file_and_environment_come_together() {
+    let environment = variables(&[("SEAWORTHY__RETRY__MAX_RETIRES", "4"), ("SEAWORTHY__PROFILE", "prod")]);
+    let errors = Settings::from_sources("[breaker]\nwindow = 0\n", environment.clone(), &BTreeMap::new()).unwrap_err();
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(texts.len(), 4, "{texts:#?}");
+    assert!(texts[0].starts_with("profile: \"prod\" "), "{texts:#?}");
+    assert_eq!(texts[1], "retry.max-retires: there is no such setting; did you mean retry.max-retries?");
+    assert!(texts[2].starts_with("breaker.window: 0 is below 1"), "{texts:#?}");
+    let errors = Settings::from_sources("[breaker", environment, &BTreeMap::new()).unwrap_err();
+    assert!(matches!(errors[0], SettingsError::Syntax(_)) && errors.len() == 3, "{errors:?}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let errors = Settings::load(Some(std::path::Path::new("no/such/settings.toml"))).unwrap_err();
+    assert!(errors[0].to_string().starts_with("no/such/settings.toml: cannot be read: "), "{errors:?}");
+}
+
+mod round_trip {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::resilience::breaker::Mode;
+    use crate::resilience::{BreakerConfig, Jitter, RetryConfig};
+
+    fn durations() -> impl Strategy<Value = Duration> {
+        prop_oneof![
+            (1u64..10_000_000_000).prop_map(Duration::from_nanos),
+            (1u64..100_000).prop_map(Duration::from_millis)
+        ]
+    }
+
+    fn retries() -> impl Strategy<Value = RetryConfig> {
+        let jitter = prop::sample::select(vec![
+            Jitter::None,
+            Jitter::Equal,
+            Jitter::Full,
+            Jitter::Decorrelated,
+            Jitter::Proportional,
+        ]);
+        let limits = (prop::option::of(durations()), prop::option::of(durations()));
+        (0u32..20, durations(), durations(), 1.0..5.0f64, jitter, limits).prop_map(
+            |(max_retries, a, b, multiplier, jitter, (deadline, attempt_timeout))| RetryConfig {
+                max_retries,
+                initial_delay: a.min(b),
+                max_delay: a.max(b),
+                multiplier,
+                jitter,
+                deadline,
+                attempt_timeout,
+            },
+        )
+    }
+
+    fn breakers() -> impl Strategy<Value = BreakerConfig> {
+        let modes = prop::sample::select(vec![Mode::Normal, Mode::MetricsOnly, Mode::Disabled, Mode::ForcedOpen]);
+        let rates = (prop::option::of(0.001..=1.0f64), prop::option::of(0.001..=1.0f64), prop::option::of(durations()));
+        (1u32..100, rates, 1u32..1_000, 1u32..1_000, durations(), 1.0..3.0f64, modes, prop::option::of(durations()))
+            .prop_map(
+                |(
+                    max_failures,
+                    (failure_rate, slow_call_rate, slow_call),
+                    a,
+                    b,
+                    time,
+                    reset_multiplier,
+                    mode,
+                    window_duration,
+                )| {
+                    BreakerConfig {
+                        max_failures,
+                        failure_rate,
+                        slow_call_rate,
+                        slow_call,
+                        window: a.max(b),
+                        minimum_calls: a.min(b),
+                        window_duration,
+                        reset_timeout: time,
+                        max_reset_timeout: time * 2,
+                        reset_multiplier,
+                        mode,
+                        ..Default::default()
+                    }
+                },
+            )
+    }
+
+    fn settings() -> impl Strategy<Value = Settings> {
+        let profile = prop::sample::select(Profile::ALL.to_vec());
+        let thresholds = (0.0..=1.0f64, 0.0..=1.0f64, 0u64..1_000, durations(), 1u64..1_000, durations());
+        let client = prop::collection::btree_map("[a-z]{1,8}(\\.[a-z]{1,8}){1,3}", "[ -~]{0,12}x", 0..4);
+        (profile, retries(), breakers(), thresholds, client).prop_map(|(profile, retry, breaker, t, client)| {
+            let monitoring = MonitoringSettings {
+                error_rate_warning: t.0,
+                error_rate_critical: t.1,
+                dead_letters: t.2,
+                window: t.3,
+                minimum_sample: t.4,
+                fires_after: t.5,
+                ..Default::default()
+            };
+            let mut settings = Settings { retry, breaker, monitoring, ..Settings::for_profile(profile) };
+            settings.client.extend(client);
+            settings
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back_and_judged_alike(settings in settings()) {
+            let text = settings.to_toml().unwrap();
+            prop_assert_eq!(&toml::from_str::<Settings>(&text).unwrap(), &settings);
+            match settings.validate() {
+                Ok(()) => prop_assert_eq!(Settings::from_toml(&text), Ok(settings)),
+                Err(mistakes) => prop_assert_eq!(Settings::from_toml(&text), Err(mistakes)),
+            }
+        }
+    }
+}

@@ -16,10 +16,12 @@ use super::handler::PipelineHandler;
 use crate::clock::Clock;
 use crate::history::{Event, Op, OpError, Origin, Outcome};
 use crate::plan::{Defect as PlannedDefect, TopicPartition};
+use crate::resilience::alert::AlertManager;
 use crate::resilience::breaker::Transition;
 use crate::resilience::classify::error_name;
 use crate::resilience::consumer::{Defect, HandlerError, Observer, ResilientConsumer};
 use crate::resilience::dlq::{DeadLetterInfo, DeadLetterQueue};
+use crate::resilience::metrics::ErrorMetrics;
 use crate::resilience::producer::ResilientProducer;
 use crate::resilience::record::{self, Incoming};
 use crate::resilience::settings::{Profile, Settings};
@@ -91,11 +93,13 @@ async fn consume(config: MemberConfig) -> Result<(), String> {
     }
     let mut client = config.client.clone();
     client.entry("client.id".into()).or_insert_with(|| format!("seaworthy-member-{}", config.member));
+    let metrics = Arc::new(ErrorMetrics::new(settings.monitoring.minimum_sample));
     let teller = events.clone();
     let producer = ResilientProducer::builder(&config.bootstrap)
         .client(settings.client.clone())
         .overrides(client.clone())
         .retry(settings.retry.clone())
+        .metrics(Arc::clone(&metrics))
         .on_signal(move |signal| teller.signal("producer", format!("{signal:?}")))
         .build()
         .map_err(|e| e.to_string())?;
@@ -107,6 +111,12 @@ async fn consume(config: MemberConfig) -> Result<(), String> {
     let shutdown = CancellationToken::new();
     tokio::spawn(obey(handler.clone(), events.clone(), shutdown.clone()));
     tokio::spawn(stop_on_sigterm(shutdown.clone()));
+    let told = tokio::spawn(monitor(
+        AlertManager::new(settings.monitoring.clone()),
+        Arc::clone(&metrics),
+        events.clone(),
+        shutdown.clone(),
+    ));
     let consumer = ResilientConsumer::builder(
         &config.bootstrap,
         &config.group,
@@ -117,12 +127,14 @@ async fn consume(config: MemberConfig) -> Result<(), String> {
     .settings(settings)
     .overrides(client)
     .observer(Arc::new(events.clone()))
+    .metrics(metrics)
     .defect(config.defect.and_then(consumer_defect))
     .build();
     let outcome = consumer.run(handler, shutdown).await.map_err(|e| e.to_string());
     if let Err(error) = &outcome {
         events.signal("member-error", error.clone());
     }
+    told.abort();
     events.finish(writer);
     outcome
 }
@@ -143,6 +155,33 @@ fn consumer_defect(defect: PlannedDefect) -> Option<Defect> {
         | PlannedDefect::IndeterminateAsFailed
         | PlannedDefect::ResentIndeterminate => return None,
     })
+}
+
+/// How often metrics are told and thresholds looked at.
+const MONITOR_EVERY: Duration = Duration::from_secs(1);
+
+/// Tells alerts as they fire and are resolved, and the metrics once a second.
+async fn monitor(alerts: AlertManager, metrics: Arc<ErrorMetrics>, events: Teller, shutdown: CancellationToken) {
+    let tell = |name: &str, value: serde_json::Result<serde_json::Value>| {
+        if let Ok(value) = value {
+            events.tell(Op::Signal { name: name.into(), value });
+        }
+    };
+    let watch = alerts.watch(&metrics, MONITOR_EVERY, shutdown.clone(), |alert| {
+        tell("alert", serde_json::to_value(&alert));
+    });
+    let report = async {
+        let mut ticks = tokio::time::interval(MONITOR_EVERY);
+        loop {
+            ticks.tick().await;
+            tell("metrics", serde_json::to_value(metrics.snapshot()));
+        }
+    };
+    tokio::select! {
+        () = watch => {}
+        () = report => {}
+    }
+    tell("metrics", serde_json::to_value(metrics.snapshot()));
 }
 
 /// Follows the harness's orders; its end is the member's end.
