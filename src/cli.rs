@@ -12,6 +12,7 @@ mod check;
 mod checklist;
 mod clean;
 mod compare;
+mod dlq;
 mod doctor;
 mod explain;
 mod generate;
@@ -90,6 +91,8 @@ enum Command {
     Checklist(checklist::Checklist),
     /// Print what monitors the resilience components: a dashboard, alert rules, the list of metrics
     Metrics(metrics::Metrics),
+    /// Look into a dead-letter topic, watch it, replay it
+    Dlq(dlq::Dlq),
     /// Show which backends work here, and what to do about what is missing
     Doctor(doctor::Doctor),
     /// Remove what a dead run left: containers, networks and processes
@@ -152,6 +155,7 @@ pub fn main() -> ExitCode {
         Command::Compare(command) => command.run(colour),
         Command::Checklist(command) => command.run(colour),
         Command::Metrics(command) => command.run(),
+        Command::Dlq(command) => command.run(colour),
         Command::Doctor(command) => command.run(),
         Command::Clean(command) => command.run(),
         Command::New(command) => command.run(),

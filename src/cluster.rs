@@ -60,6 +60,15 @@ pub enum BrokerState {
     Down,
 }
 
+/// What clients do with a topic, as far as it can be denied to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicOperation {
+    /// Fetching.
+    Read,
+    /// Producing.
+    Write,
+}
+
 /// What ran, for the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -245,6 +254,22 @@ pub trait Cluster: Send + Sync {
     /// A consumer group's state, its members and what they own.
     async fn group(&self, group: &str) -> Result<GroupState, ClusterError> {
         self.admin().group(group).await
+    }
+
+    /// Denies an operation on a topic to every client; brokers may still do everything. Takes brokers with an authorizer
+    /// (`authorizer.class.name` in the cluster's config).
+    async fn deny(&self, topic: &str, operation: TopicOperation) -> Result<(), ClusterError> {
+        self.admin().deny(topic, operation).await
+    }
+
+    /// Takes back every denial about a topic.
+    async fn undeny(&self, topic: &str) -> Result<(), ClusterError> {
+        self.admin().undeny(topic).await
+    }
+
+    /// `host:port` of a broker's controller listener, where it can be reached. Not for the subject.
+    fn controller_address(&self, _broker: u32) -> Option<String> {
+        None
     }
 
     /// Committed offsets of a group that is not joined for it; partitions without one are left out.

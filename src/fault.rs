@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{Clock, Nanos};
-use crate::cluster::{BrokerState, Cluster, ClusterError, View};
+use crate::cluster::{BrokerState, Cluster, ClusterError, TopicOperation, View};
 use crate::plan::{
     DeadLetterEffect, Direction, FaultKind, MemberAction, MemberSelector, NetworkEffect, Plan, RestartWait,
     TopicPartition,
@@ -89,6 +89,8 @@ enum Undo {
         key: &'static str,
         value: String,
     },
+    /// Takes back what is denied on a topic.
+    Allow(String),
 }
 
 /// What a target resolved to, known before the harm is done.
@@ -243,6 +245,7 @@ pub async fn heal(held: &Held, field: &Field) -> Result<(), FaultError> {
         Undo::Chaos => drop(field.subject.chaos(None).await?),
         Undo::Poison => field.load.set_poison(0.0),
         Undo::TopicConfig { topic, key, value } => field.cluster.alter_topic(topic, key, Some(value)).await?,
+        Undo::Allow(topic) => field.cluster.undeny(topic).await?,
     }
     Ok(())
 }
@@ -261,6 +264,7 @@ pub async fn confirm_healed(held: &Held, field: &Field) -> Result<String, FaultE
         Undo::Chaos => Ok("every member confirmed".into()),
         Undo::Poison => Ok("the load carries no poison of this fault".into()),
         Undo::TopicConfig { topic, key, value } => Ok(format!("{topic} has {key}={value} again")),
+        Undo::Allow(topic) => Ok(format!("nothing is denied on {topic}")),
         Undo::Nothing => Ok("nothing to undo".into()),
     }
 }
@@ -275,6 +279,9 @@ pub async fn undo_partial(kind: &FaultKind, at: &Resolved, field: &Field) {
         FaultKind::Pause { .. } => Undo::Resume(at.brokers.clone()),
         FaultKind::HandlerErrors { .. } => Undo::Chaos,
         FaultKind::Poison { .. } => Undo::Poison,
+        FaultKind::DeadLetterTopic { effect: DeadLetterEffect::Forbidden } => {
+            Undo::Allow(field.plan.topic.dead_letter())
+        }
         _ => Undo::Nothing,
     };
     let held = Held { resolved: at.name.clone(), affected: None, evidence: String::new(), confirmed_at: 0, undo };
@@ -384,7 +391,10 @@ async fn dead_letter_topic(effect: DeadLetterEffect, field: &Field) -> Result<(U
         // More replicas in sync than there are: every write is refused as NOT_ENOUGH_REPLICAS.
         DeadLetterEffect::Unavailable => ("min.insync.replicas", (field.plan.cluster.brokers + 1).to_string()),
         DeadLetterEffect::TooLarge => ("max.message.bytes", "1".to_owned()),
-        DeadLetterEffect::Forbidden => return Err(FaultError::Unsupported("dead-letter-topic forbidden")),
+        DeadLetterEffect::Forbidden => {
+            field.cluster.deny(&topic, TopicOperation::Write).await?;
+            return Ok((Undo::Allow(topic.clone()), format!("writing to {topic} is denied to every client")));
+        }
     };
     let before = match key {
         "min.insync.replicas" => field.plan.topic.min_insync_replicas.to_string(),

@@ -17,7 +17,8 @@
 //! | [`chaos`] | failures and latencies injected on purpose, decided by a seed |
 //! | [`metrics`], [`alert`] | counting errors (with an HTTP endpoint: feature `metrics-server`), and telling people |
 //! | [`record`] | records as owned bytes |
-//! | [`dlq`] | dead letters: their headers, written and read |
+//! | [`dlq`] | dead letters: their headers, written and read; retry topics |
+//! | [`reprocess`] | dead letters afterwards: looked into, watched, replayed |
 //! | [`producer`], [`consumer`] | clients that apply all of this |
 //! | [`client`] | putting a client's properties together |
 //! | [`settings`] | the numbers of all of these for an environment, with overrides |
@@ -33,6 +34,7 @@ pub mod dlq;
 pub mod metrics;
 pub mod producer;
 pub mod record;
+pub mod reprocess;
 pub mod retry;
 pub mod settings;
 pub mod text;
@@ -45,10 +47,11 @@ pub use breaker::{BreakerConfig, BreakerError, CircuitBreaker, Mode, Permit, Rej
 pub use chaos::ChaosEngine;
 pub use classify::{Action, Class, Classification, Classify, Persistence, classify_code};
 pub use consumer::{Handler, HandlerError, Observer, ResilientConsumer};
-pub use dlq::{DeadLetterInfo, DeadLetterQueue};
+pub use dlq::{DeadLetterInfo, DeadLetterQueue, RetryTopics};
 pub use invalid::Invalid;
 pub use metrics::ErrorMetrics;
 pub use producer::{Delivered, ResilientProducer, SendError};
 pub use record::{Incoming, OutgoingRecord, Record, TopicPartition};
+pub use reprocess::DeadLetterTopic;
 pub use retry::{Retry, RetryError};
 pub use settings::{Profile, Settings, SettingsError};

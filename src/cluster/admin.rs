@@ -22,7 +22,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::wire::{self, Metadata, PartitionMetadata, WireError};
-use super::{ClusterError, wait};
+use super::{ClusterError, TopicOperation, wait};
 use crate::plan::TopicPartition;
 
 /// One question to one broker.
@@ -218,6 +218,18 @@ impl Admin {
     pub async fn alter_topic(&self, topic: &str, property: &str, value: Option<&str>) -> Result<(), ClusterError> {
         let action = format!("set {property} of {topic} to {}", value.unwrap_or("its default"));
         self.ask_any(&action, |address| wire::incremental_alter_topic(address, topic, property, value, ASK)).await
+    }
+
+    /// See [`Cluster::deny`](super::Cluster::deny).
+    pub async fn deny(&self, topic: &str, operation: TopicOperation) -> Result<(), ClusterError> {
+        let action = format!("deny {operation:?} on {topic}").to_lowercase();
+        self.ask_any(&action, |address| wire::create_denial(address, topic, operation, ASK)).await
+    }
+
+    /// See [`Cluster::undeny`](super::Cluster::undeny).
+    pub async fn undeny(&self, topic: &str) -> Result<(), ClusterError> {
+        let action = format!("take back what is denied on {topic}");
+        self.ask_any(&action, |address| wire::delete_acls(address, topic, ASK)).await
     }
 
     /// See [`Cluster::move_leader`](super::Cluster::move_leader).

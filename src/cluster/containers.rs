@@ -162,6 +162,10 @@ impl Cluster for ContainerCluster {
         &self.admin
     }
 
+    fn controller_address(&self, broker: u32) -> Option<String> {
+        Some(format!("127.0.0.1:{}", self.node(broker).ok()?.ports.controller))
+    }
+
     async fn state(&self, broker: u32) -> Result<BrokerState, ClusterError> {
         Ok(self.engine.state(&self.node(broker)?.broker).await?.0)
     }

@@ -9,10 +9,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+mod access;
 mod bytes;
 mod requests;
 
 pub(crate) use self::bytes::{Reader, Writer};
+pub(crate) use access::{create_denial, delete_acls};
 pub use requests::{Metadata, PartitionMetadata, TopicMetadata, find_coordinator, metadata};
 pub(crate) use requests::{
     elect_preferred, end_offsets, high_watermarks, incremental_alter_topic, quorum_leader, reassign,
@@ -49,6 +51,8 @@ pub(crate) enum ApiKey {
     Metadata = 3,
     FindCoordinator = 10,
     ApiVersions = 18,
+    CreateAcls = 30,
+    DeleteAcls = 31,
     ElectLeaders = 43,
     IncrementalAlterConfigs = 44,
     AlterPartitionReassignments = 45,
@@ -122,6 +126,7 @@ pub(crate) fn error_name(code: i16) -> String {
         35 => "UNSUPPORTED_VERSION",
         40 => "INVALID_CONFIG",
         41 => "NOT_CONTROLLER",
+        54 => "SECURITY_DISABLED",
         80 => "PREFERRED_LEADER_NOT_AVAILABLE",
         84 => "ELECTION_NOT_NEEDED",
         _ => return format!("error {code}"),

@@ -106,10 +106,10 @@ impl Capabilities {
     pub fn of(backend: BackendKind) -> Self {
         use Capability::*;
         let (can, bytes): (BTreeSet<_>, _) = match backend {
-            // Errors in answers take a proxy that speaks the protocol, a forbidden topic an authorizer; a broker can leave
-            // the brokers' network, but not with a chosen effect and direction.
+            // Errors in answers take a proxy that speaks the protocol; a broker can leave the brokers' network, but not
+            // with a chosen effect and direction.
             BackendKind::Containers => {
-                let cannot = [BrokerErrors, BrokerLinks, DeadLetterForbidden];
+                let cannot = [BrokerErrors, BrokerLinks];
                 (Capability::ALL.iter().copied().filter(|c| !cannot.contains(c)).collect(), None)
             }
             // There is no replication and no controller. A dead broker is rehearsed: nobody listens, and others lead after

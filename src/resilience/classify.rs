@@ -170,11 +170,38 @@ pub fn all_codes() -> impl Iterator<Item = i32> {
     table::LOCAL.iter().chain(table::BROKER).map(|row| row.0)
 }
 
-/// [`classify_code`] with a choice of what unknown codes mean, and a count of them: a growing count says that the
-/// cluster is newer than this table. Shared by reference.
+/// What an error means to somebody who knows its type, and the code behind it.
+type Known = fn(&(dyn Error + 'static)) -> Option<(Classification, Option<i32>)>;
+
+/// [`classify_code`] with a choice of what unknown codes mean and a count of them (a growing count says that the cluster
+/// is newer than this table), and the walk through an error's causes, with the application's own errors in it. Shared
+/// by reference.
+///
+/// ```
+/// use seaworthy::resilience::{Action, Class, Classification, Classify, Persistence, classify::Classifier};
+///
+/// #[derive(Debug, thiserror::Error)]
+/// #[error("customer {0} is unknown")]
+/// struct UnknownCustomer(u64);
+///
+/// impl Classify for UnknownCustomer {
+///     fn classify(&self) -> Classification {
+///         Classification::new(Class::NonRetriable, Action::DeadLetter, Persistence::Not)
+///     }
+/// }
+///
+/// #[derive(Debug, thiserror::Error)]
+/// #[error("billing failed")]
+/// struct Billing(#[source] UnknownCustomer);
+///
+/// let classifier = Classifier::default().knowing::<UnknownCustomer>();
+/// let meant = classifier.classify_error(&Billing(UnknownCustomer(7))).unwrap();
+/// assert_eq!(meant.action, Action::DeadLetter);
+/// ```
 #[derive(Debug)]
 pub struct Classifier {
     unknown: Classification,
+    known: Vec<Known>,
     seen: AtomicU64,
 }
 
@@ -185,9 +212,15 @@ impl Default for Classifier {
 }
 
 impl Classifier {
-    /// Unknown codes will mean `unknown`.
+    /// Unknown codes will mean `unknown`. rdkafka's errors are recognised among causes from the start.
     pub fn new(unknown: Classification) -> Self {
-        Self { unknown, seen: AtomicU64::new(0) }
+        Self { unknown, known: vec![], seen: AtomicU64::new(0) }.knowing::<KafkaError>().knowing::<RDKafkaErrorCode>()
+    }
+
+    /// Recognises `E` among an error's causes, too.
+    pub fn knowing<E: Error + Classify + 'static>(mut self) -> Self {
+        self.known.push(|error| error.downcast_ref::<E>().map(|error| (error.classify(), error.code())));
+        self
     }
 
     /// What a code means.
@@ -197,6 +230,25 @@ impl Classifier {
         }
         self.seen.fetch_add(1, Ordering::Relaxed);
         self.unknown
+    }
+
+    /// What the first recognised error in an error's chain of causes means, the error itself included. `None` without
+    /// one.
+    pub fn classify_error(&self, error: &(dyn Error + 'static)) -> Option<Classification> {
+        self.find(error).map(|(classification, _)| classification)
+    }
+
+    /// The same, with the code behind it.
+    pub(super) fn find(&self, error: &(dyn Error + 'static)) -> Option<(Classification, Option<i32>)> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some((meant, code)) = self.known.iter().find_map(|known| known(error)) {
+                let unknown = code.filter(|code| table::find(*code).is_none() && meant == Classification::UNKNOWN);
+                return Some((unknown.map_or(meant, |code| self.classify(code)), code));
+            }
+            next = error.source();
+        }
+        None
     }
 
     /// How many unknown codes were asked for.
@@ -215,18 +267,9 @@ pub fn code_of(error: &KafkaError) -> Option<i32> {
 }
 
 /// What the first rdkafka error in an error's chain of causes means, the error itself included. `None` without one.
+/// A [`Classifier`] recognises the application's errors as well.
 pub fn classify_causes(error: &(dyn Error + 'static)) -> Option<Classification> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(kafka) = error.downcast_ref::<KafkaError>() {
-            return Some(kafka.classify());
-        }
-        if let Some(code) = error.downcast_ref::<RDKafkaErrorCode>() {
-            return Some(code.classify());
-        }
-        next = error.source();
-    }
-    None
+    Classifier::default().classify_error(error)
 }
 
 impl Classify for RDKafkaErrorCode {

@@ -12,6 +12,9 @@
 //! only then the topic partitions are given up. A record whose handler is waiting for a retry at that moment is left to
 //! the next owner.
 //!
+//! What only a person can mend (a wrong password, a denied topic) ends it with an error and the signal `stopped`; no
+//! record is dead-lettered for it.
+//!
 //! It is at-least-once: after a crash the records since the last commit are processed again. It knows the handler
 //! by a trait, and reports what it does to an [`Observer`].
 
@@ -19,10 +22,12 @@ mod assignment;
 mod commit;
 mod context;
 mod defect;
+mod halt;
 mod handler;
 mod observer;
 mod poll;
 mod queue;
+mod settle;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -38,7 +43,7 @@ pub use observer::{NoObserver, Observer};
 
 use super::breaker::CircuitBreaker;
 use super::client::{ClientRole, client_config};
-use super::dlq::DeadLetterQueue;
+use super::dlq::{DeadLetterQueue, RetryTopics};
 use super::metrics::{Counting, ErrorMetrics};
 use super::producer::ResilientProducer;
 use super::settings::Settings;
@@ -54,13 +59,21 @@ pub enum ConsumerError {
     #[error("cannot make a consumer: {0}")]
     Client(#[from] KafkaError),
     /// A person must mend authentication, authorization or configuration.
-    #[error("the consumer must stop: {name} ({code})")]
+    /// Nothing was dead-lettered for it, and what was in flight without an outcome is uncommitted.
+    #[error(
+        "the consumer must stop: {name} ({code}) while {doing}; mend credentials, permissions or configuration, then start it again"
+    )]
     Stopped {
         /// Kafka's or librdkafka's code.
         code: i32,
         /// The code's name.
         name: String,
+        /// What failed: consuming, producing, or producing to a topic.
+        doing: String,
     },
+    /// The handler asked for it: [`HandlerError::stop`]. The record is uncommitted.
+    #[error("the handler stopped the consumer: {0}")]
+    StoppedByHandler(String),
     /// The system refused a thread.
     #[error("cannot start the consumer's thread: {0}")]
     Thread(std::io::Error),
@@ -104,6 +117,8 @@ pub struct ConsumerBuilder {
     overrides: BTreeMap<String, String>,
     producer: ResilientProducer,
     dead_letters: DeadLetterQueue,
+    retry_topics: Option<RetryTopics>,
+    concurrency: usize,
     breaker: Option<Arc<CircuitBreaker>>,
     observer: Arc<dyn Observer>,
     metrics: Option<Arc<ErrorMetrics>>,
@@ -127,6 +142,21 @@ impl ConsumerBuilder {
     /// is always off: offsets are stored by outcome.
     pub fn overrides(mut self, properties: BTreeMap<String, String>) -> Self {
         self.overrides = properties;
+        self
+    }
+
+    /// How many records of one topic partition may be handled at the same time; those of one key still come one after
+    /// another, in the order of offsets. Records without a key have no order then. Offsets are committed as a
+    /// contiguous prefix all the same. At most `max-in-flight` of the settings has an effect; 0 counts as 1. Default 1.
+    pub fn concurrency(mut self, records: usize) -> Self {
+        self.concurrency = records.max(1);
+        self
+    }
+
+    /// Records whose retries in place are used up go to retry topics instead of being held; the consumer subscribes to
+    /// these as well. Gives up the order per key: see [`RetryTopics`]. Default none.
+    pub fn retry_topics(mut self, topics: RetryTopics) -> Self {
+        self.retry_topics = Some(topics);
         self
     }
 
@@ -183,6 +213,8 @@ impl ResilientConsumer {
             overrides: BTreeMap::new(),
             producer,
             dead_letters,
+            retry_topics: None,
+            concurrency: 1,
             breaker: None,
             observer: Arc::new(NoObserver),
             metrics: None,
@@ -215,10 +247,19 @@ impl ResilientConsumer {
             parts.breaker.unwrap_or_else(|| Arc::new(CircuitBreaker::new("handler", parts.settings.breaker.clone())));
         let told = Arc::clone(&parts.observer);
         breaker.on_transition(move |transition| told.on_breaker(transition));
+        let halt = Arc::new(halt::Halt::default());
+        let mut topics = parts.topics;
+        if let Some(retry) = &parts.retry_topics {
+            let more: Vec<String> = topics.iter().flat_map(|input| retry.topics_of(input)).collect();
+            topics.extend(more);
+        }
         let work = Arc::new(worker::Work {
             handler,
-            producer: parts.producer,
+            producer: parts.producer.clone(),
             dead_letters: parts.dead_letters,
+            retry_topics: parts.retry_topics,
+            concurrency: parts.concurrency,
+            halt: Arc::clone(&halt),
             breaker,
             retry: parts.settings.retry.clone(),
             settings: parts.settings.consumer.clone(),
@@ -229,13 +270,15 @@ impl ResilientConsumer {
         let stop = shutdown.child_token();
         let poller = poll::Poller {
             config,
-            topics: parts.topics,
+            topics,
             spawn: Arc::new(move |lane, feed| worker::spawn(&runtime, Arc::clone(&work), lane, feed)),
             observer: parts.observer,
             max_in_flight: parts.settings.consumer.max_in_flight,
             drain_timeout: parts.settings.consumer.drain_timeout,
             defect: parts.defect,
             stop: stop.clone(),
+            halt,
+            producer: parts.producer,
         };
         let _stop_when_dropped = stop.clone().drop_guard();
         let (sender, mut done) = oneshot::channel();

@@ -220,6 +220,11 @@ impl ResilientProducer {
         self.handle.shared.until(|shared| !shared.full.load(Ordering::Acquire)).await;
     }
 
+    /// Whether [`ready`](Self::ready) would return at once.
+    pub(super) fn has_room(&self) -> bool {
+        !self.handle.shared.full.load(Ordering::Acquire)
+    }
+
     /// Records sent whose result is not known yet.
     pub fn outstanding(&self) -> usize {
         self.handle.shared.outstanding.load(Ordering::Acquire)
@@ -228,6 +233,15 @@ impl ResilientProducer {
     /// Errors of the client (not of records) since the start.
     pub fn client_errors(&self) -> u64 {
         self.handle.shared.client_errors.load(Ordering::Relaxed)
+    }
+
+    /// The brokers refuse this client's credentials: Kafka's or librdkafka's code. `None` again as soon as a record is
+    /// delivered. Records wait meanwhile, until `message.timeout.ms`.
+    pub fn refused(&self) -> Option<i32> {
+        match self.handle.shared.refused.load(Ordering::Relaxed) {
+            0 => None,
+            code => Some(code),
+        }
     }
 
     /// Waits until every record sent has its result. Cancel-safe.

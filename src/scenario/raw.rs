@@ -11,8 +11,8 @@ use super::format;
 use super::reader::{Field, Fields, Sink};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::plan::{
-    BackendKind, BudgetPlan, ClusterPlan, ExpectPlan, Isolation, Limit, ObservationPlan, Plan, ProducerKind, Progress,
-    ProgressOf, Since, TopicPlan, WorkloadPlan,
+    BackendKind, BudgetPlan, ClusterPlan, DeadLetterEffect, ExpectPlan, FaultKind, FaultPlan, Isolation, Limit,
+    ObservationPlan, Plan, ProducerKind, Progress, ProgressOf, Since, TopicPlan, WorkloadPlan,
 };
 
 mod fault;
@@ -40,10 +40,17 @@ pub(super) struct Draft {
 pub(super) fn read(document: &Document, sink: &Sink) -> Draft {
     let root = Fields::root(document, sink, &format::ROOT);
     let name = root.require("name", "name = \"the-files-stem\"").and_then(|f| f.text()).unwrap_or_default();
-    let cluster = cluster(&root);
+    let mut cluster = cluster(&root);
     let topic = topic(&root, &cluster);
     let budget = budget(&root);
     let (faults, fault_numbers) = fault::read(&root);
+    let forbids =
+        |fault: &FaultPlan| matches!(fault.kind, FaultKind::DeadLetterTopic { effect: DeadLetterEffect::Forbidden });
+    if faults.iter().any(forbids) {
+        // Brokers forbid nothing without one. It stands in the plan as if it were in the file.
+        let authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+        cluster.config.entry("authorizer.class.name".to_owned()).or_insert_with(|| authorizer.to_owned());
+    }
     let plan = Plan {
         name,
         summary: text_or(&root, "summary", ""),

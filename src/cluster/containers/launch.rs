@@ -131,7 +131,9 @@ impl ContainerCluster {
         let ports = Ports::reserve(plan.brokers as usize * 4)?;
         let nodes: Vec<Node> = (1..=plan.brokers).map(|id| node(id, &ports, &name)).collect();
         let direct = nodes.iter().map(|node| (node.id, node.address(View::Direct))).collect();
-        let controllers = nodes.iter().map(|node| (node.id, format!("127.0.0.1:{}", node.ports.controller))).collect();
+        // Behind a password they are asked through the brokers instead.
+        let asked = nodes.iter().filter(|_| !settings::has_authorizer(plan));
+        let controllers = asked.map(|node| (node.id, format!("127.0.0.1:{}", node.ports.controller))).collect();
         let networks = [name.clone(), format!("{name}-inner")];
         try_join_all(
             networks

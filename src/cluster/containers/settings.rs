@@ -28,6 +28,33 @@ pub(super) fn inner_name(broker: u32) -> String {
     format!("broker-{broker}")
 }
 
+/// The property that gives brokers an authorizer.
+const AUTHORIZER: &str = "authorizer.class.name";
+
+/// Whether the cluster's brokers ask an authorizer who may do what.
+pub(super) fn has_authorizer(plan: &ClusterPlan) -> bool {
+    plan.config.contains_key(AUTHORIZER)
+}
+
+/// With an authorizer, brokers and controllers need a name of their own: a denial for everybody must not hit them, and a
+/// quorum does not form unless they are above all rules. Clients stay without a name, and may do what is not denied.
+fn with_names(properties: &mut BTreeMap<String, String>) {
+    let login = "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"broker\" \
+                 password=\"between-brokers\" user_broker=\"between-brokers\";";
+    let map = "SUBJECT:PLAINTEXT,DIRECT:PLAINTEXT,INTERNAL:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT";
+    let named = [
+        ("listener.security.protocol.map", map),
+        ("sasl.enabled.mechanisms", "PLAIN"),
+        ("sasl.mechanism.inter.broker.protocol", "PLAIN"),
+        ("sasl.mechanism.controller.protocol", "PLAIN"),
+        ("listener.name.internal.plain.sasl.jaas.config", login),
+        ("listener.name.controller.plain.sasl.jaas.config", login),
+        ("super.users", "User:broker"),
+        ("allow.everyone.if.no.acl.found", "true"),
+    ];
+    properties.extend(named.map(|(name, value)| (name.to_owned(), value.to_owned())));
+}
+
 /// The environment of one broker's container.
 pub(super) fn environment(
     plan: &ClusterPlan,
@@ -69,6 +96,9 @@ pub(super) fn environment(
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
+    if has_authorizer(plan) {
+        with_names(&mut properties);
+    }
     properties.extend(plan.config.clone());
 
     let mut variables: BTreeMap<String, String> =
@@ -122,6 +152,17 @@ mod tests {
             "SUBJECT://127.0.0.1:21001,DIRECT://127.0.0.1:21002,INTERNAL://broker-2:9095"
         );
         assert_eq!(env["KAFKA_CONTROLLER_QUORUM_VOTERS"], "1@broker-1:9093,2@broker-2:9093,3@broker-3:9093");
+    }
+
+    #[test]
+    fn with_an_authorizer_brokers_have_a_name_and_clients_have_none() {
+        let authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+        let env = environment(&plan(1, &[(AUTHORIZER, authorizer)]), 1, PORTS, "id");
+        assert_eq!(env["KAFKA_AUTHORIZER_CLASS_NAME"], authorizer);
+        assert_eq!(env["KAFKA_SUPER_USERS"], "User:broker");
+        let map = &env["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"];
+        assert!(map.contains("SUBJECT:PLAINTEXT") && map.contains("CONTROLLER:SASL_PLAINTEXT"), "{map}");
+        assert!(!environment(&plan(1, &[]), 1, PORTS, "id").contains_key("KAFKA_SUPER_USERS"));
     }
 
     #[test]

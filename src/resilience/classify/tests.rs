@@ -49,9 +49,12 @@ fn every_broker_code_has_kafka_s_name_and_kafka_s_retriability() {
         let (code, got) = (code(row), classify_code(code(row)));
         assert_eq!(error_name(code), Some(row["name"].as_str()));
         assert_eq!(got.is_retriable(), row["retriable"] == "true", "{code}: {got}");
-        // Both are not retriable by Kafka's rule; the suggestion is what clients do anyway.
-        if ![8, 129].contains(&code) {
-            assert_eq!(got.class, suggested(&row["suggested"]), "{code}");
+        // Kafka's rule is the truth, the suggestion is judgement: where the rule says "not retriable" it wins.
+        let wanted = if row["retriable"] == "true" { suggested(&row["suggested"]) } else { Class::NonRetriable };
+        assert_eq!(got.class, wanted, "{code}");
+        // What clients get over all the same is waited for and never held against a record.
+        if wanted != suggested(&row["suggested"]) {
+            assert_eq!(got.action, Action::Wait, "{code}");
         }
     }
 }
@@ -234,6 +237,53 @@ fn names_are_those_that_files_hold() {
     assert_eq!(text, "class = \"temporary\"\naction = \"refresh-and-retry\"\npersistence = \"possibly\"\n");
     assert_eq!(toml::from_str::<Classification>(&text).unwrap(), got);
     assert_eq!(format!("{got}"), "temporary, refresh-and-retry, persisted: possibly");
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the account is closed")]
+struct Closed;
+
+impl Classify for Closed {
+    fn classify(&self) -> Classification {
+        Classification::new(Class::NonRetriable, Action::DeadLetter, Persistence::Not)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("billing failed")]
+struct Billing(#[source] Box<dyn Error + Send + Sync>);
+
+#[test]
+fn an_application_s_own_error_is_recognised_among_the_causes_once_its_type_is_known() {
+    let error = Billing(Box::new(Closed));
+    assert_eq!(Classifier::default().classify_error(&error), None);
+    let classifier = Classifier::default().knowing::<Closed>();
+    assert_eq!(classifier.classify_error(&error), Some(Closed.classify()));
+    let kafka = Billing(Box::new(Handling(KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull))));
+    assert_eq!(classifier.classify_error(&kafka), Some(classify_code(-184)));
+    assert_eq!(classifier.find(&kafka).unwrap().1, Some(-184));
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("a code from the future")]
+struct Future;
+
+impl Classify for Future {
+    fn classify(&self) -> Classification {
+        classify_code(9_999)
+    }
+
+    fn code(&self) -> Option<i32> {
+        Some(9_999)
+    }
+}
+
+#[test]
+fn an_unknown_code_among_the_causes_is_counted_and_means_what_it_was_told_to() {
+    let lenient = Classification::new(Class::Temporary, Action::Retry, Persistence::Possibly);
+    let classifier = Classifier::new(lenient).knowing::<Future>();
+    assert_eq!(classifier.classify_error(&Billing(Box::new(Future))), Some(lenient));
+    assert_eq!(classifier.unknown_seen(), 1);
 }
 
 proptest! {

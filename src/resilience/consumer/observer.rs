@@ -35,9 +35,14 @@ pub trait Observer: Send + Sync + 'static {
     /// The dead letter of the record at `offset` of `origin` is acknowledged.
     fn on_dead_letter(&self, origin: &TopicPartition, offset: i64) {}
 
-    /// Everything else: `client-error`, `client-recreated`, `revoking`, `retries-exhausted`,
-    /// `breaker-wait`, `output-failed`, `dead-letter-failed`, `dead-letter-repartitioned`, `dead-letter-too-large`,
-    /// `drain-timeout`, `offset-store-failed`, `rebalance-failed`. Values are for people.
+    /// Everything else. Values are for people.
+    ///
+    /// - To alert on: `stopped` (the consumer ends itself: credentials, permissions, configuration) and
+    ///   `dead-letter-failed` (the dead-letter or a retry topic takes nothing; the topic partition is held, again at
+    ///   every attempt).
+    /// - To know: `client-error`, `client-recreated`, `revoking`, `retries-exhausted`, `retry-topic`, `breaker-wait`,
+    ///   `output-failed`, `dead-letter-repartitioned`, `dead-letter-too-large`, `drain-timeout`, `offset-store-failed`,
+    ///   `rebalance-failed`.
     fn on_signal(&self, name: &str, value: &str) {}
 }
 

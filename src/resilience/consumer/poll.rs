@@ -13,10 +13,12 @@ use tokio_util::sync::CancellationToken;
 use super::assignment::{Assignment, Spawn};
 use super::commit::list;
 use super::context::{Client, Context};
+use super::halt::{Halt, Reason, name, stops};
 use super::queue::Waker;
 use super::{ConsumerError, Defect, Observer};
 use crate::clock::{Clock, Nanos};
-use crate::resilience::classify::{code_of, error_name};
+use crate::resilience::classify::code_of;
+use crate::resilience::producer::ResilientProducer;
 use crate::resilience::record::{Incoming, TopicPartition};
 
 /// How long the thread rests when nothing wakes it.
@@ -25,29 +27,6 @@ const REST: Duration = Duration::from_millis(20);
 const STORE: Nanos = 5_000_000;
 /// How long to wait before a client is made again after a fatal error.
 const RECREATE: Duration = Duration::from_millis(500);
-
-/// Errors that only a person can mend. Everything else heals, or shows itself by what does not arrive; a resilience
-/// component that ends itself over it would be the outage.
-const STOPS: &[i32] = &[
-    -186, // INVALID_ARG
-    -169, // AUTHENTICATION
-    -145, // NOT_CONFIGURED
-    -140, // AUTO_OFFSET_RESET: no committed offset, and the configuration says to fail then
-    17,   // INVALID_TOPIC_EXCEPTION
-    23,   // INCONSISTENT_GROUP_PROTOCOL: other members have another assignment strategy
-    24,   // INVALID_GROUP_ID
-    26,   // INVALID_SESSION_TIMEOUT: outside the broker's limits
-    29,   // TOPIC_AUTHORIZATION_FAILED
-    30,   // GROUP_AUTHORIZATION_FAILED
-    31,   // CLUSTER_AUTHORIZATION_FAILED
-    33,   // UNSUPPORTED_SASL_MECHANISM
-    34,   // ILLEGAL_SASL_STATE
-    35,   // UNSUPPORTED_VERSION
-    58,   // SASL_AUTHENTICATION_FAILED
-    81,   // GROUP_MAX_SIZE_REACHED
-    82,   // FENCED_INSTANCE_ID: another member has our instance id; a new client would fence that one
-    112,  // UNSUPPORTED_ASSIGNOR
-];
 
 pub(super) struct Poller {
     pub config: ClientConfig,
@@ -58,11 +37,14 @@ pub(super) struct Poller {
     pub drain_timeout: Duration,
     pub defect: Option<Defect>,
     pub stop: CancellationToken,
+    pub halt: Arc<Halt>,
+    /// Its credentials may be refused while the consumer's are good.
+    pub producer: ResilientProducer,
 }
 
 enum End {
     Shutdown,
-    Stop(i32),
+    Stop(Reason),
     Fatal(String),
 }
 
@@ -78,6 +60,9 @@ impl Poller {
             let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
             client.subscribe(&topics)?;
             let end = self.serve(&client);
+            if let End::Stop(reason) = &end {
+                self.observer.on_signal("stopped", &reason.text());
+            }
             // Closing the client below revokes what is assigned, with the callbacks called; by then nothing is in
             // flight, so that it takes no time.
             let tps = client.context().assignment().all();
@@ -86,7 +71,7 @@ impl Poller {
             drop(client);
             match end {
                 End::Shutdown => return Ok(()),
-                End::Stop(code) => return Err(ConsumerError::Stopped { code, name: name(code) }),
+                End::Stop(reason) => return Err(reason.into_error()),
                 End::Fatal(reason) => {
                     self.observer.on_signal("client-recreated", &reason);
                     std::thread::park_timeout(RECREATE);
@@ -99,6 +84,12 @@ impl Poller {
         let clock = Clock::start();
         let mut stored = 0;
         while !self.stop.is_cancelled() {
+            if let Some(reason) = self.halt.reason() {
+                return End::Stop(reason);
+            }
+            if let Some(code) = self.producer.refused() {
+                return End::Stop(Reason::Code(code, "producing".into()));
+            }
             // Rebalances, and errors of the client; records come through the queues of their topic partitions.
             let mut busy = true;
             match client.poll(Duration::ZERO) {
@@ -149,12 +140,13 @@ impl Poller {
     }
 
     fn judge(&self, client: &Client, code: Option<i32>, fatal: bool) -> Option<End> {
-        if let Some(code) = code.filter(|code| STOPS.contains(code)) {
-            return Some(End::Stop(code));
+        let stop = |code| End::Stop(Reason::Code(code, "consuming".into()));
+        if let Some(code) = code.filter(|code| stops(*code)) {
+            return Some(stop(code));
         }
         if let Some((fatal, reason)) = client.client().fatal_error() {
             let code = fatal as i32;
-            return Some(if STOPS.contains(&code) { End::Stop(code) } else { End::Fatal(reason) });
+            return Some(if stops(code) { stop(code) } else { End::Fatal(reason) });
         }
         // An error that is not said to be fatal heals by itself; librdkafka goes on trying.
         fatal.then(|| End::Fatal(name(code.unwrap_or_default())))
@@ -169,8 +161,4 @@ impl Poller {
             .and_then(|()| client.commit(&list(&offsets)?, CommitMode::Sync));
         client.context().committed(tp, next, done.map_err(|error| code_of(&error).unwrap_or(-1)));
     }
-}
-
-fn name(code: i32) -> String {
-    error_name(code).map_or_else(|| format!("code {code}"), str::to_owned)
 }

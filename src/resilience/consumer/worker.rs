@@ -1,32 +1,38 @@
-//! The task of one topic partition: handles its records in order, and settles them in order. Two loops in one task:
-//! the first handles the next record while the second waits for the outputs of those before to be acknowledged.
+//! The task of one topic partition: handles its records, in order or in order per key, and settles them in order
+//! ([`super::settle`]). Two loops in one task: the first handles the next record while the second waits for the outputs
+//! of those before to be acknowledged.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures::FutureExt;
-use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::assignment::Lane;
-use super::{Defect, Handler, HandlerError, Observer, defect};
+use super::halt::{Halt, Reason};
+use super::settle::{Parked, Pending, Place};
+use super::{Defect, Handler, HandlerError, HandlerErrorKind, Observer, defect};
 use crate::clock::wall;
 use crate::resilience::backoff::{Backoff, RetryConfig};
 use crate::resilience::breaker::{BreakerError, CircuitBreaker};
 use crate::resilience::classify::{Action, Classify};
-use crate::resilience::dlq::{DeadLetterQueue, Failure};
-use crate::resilience::producer::{Delivery, ResilientProducer, SendError};
+use crate::resilience::dlq::{DeadLetterQueue, Failure, RetryTopics};
+use crate::resilience::producer::{Delivery, ResilientProducer};
 use crate::resilience::record::{Incoming, Record};
 use crate::resilience::settings::{ConsumerSettings, OnExhausted};
-use crate::rng::Rng;
+use crate::rng::{Rng, hash};
 
 /// What all tasks of a consumer share.
 pub(super) struct Work<H> {
     pub handler: H,
     pub producer: ResilientProducer,
     pub dead_letters: DeadLetterQueue,
+    pub retry_topics: Option<RetryTopics>,
+    pub concurrency: usize,
+    pub halt: Arc<Halt>,
     pub breaker: Arc<CircuitBreaker>,
     pub retry: RetryConfig,
     pub settings: ConsumerSettings,
@@ -34,15 +40,25 @@ pub(super) struct Work<H> {
     pub defect: Option<Defect>,
 }
 
-/// A record whose handling is over and whose outcome is not durable yet.
-struct Pending {
-    incoming: Incoming,
-    outcome: Outcome,
+/// A record on its way through the task.
+pub(super) struct Job {
+    /// Its place in this topic partition.
+    pub offset: i64,
+    /// As the handler sees it: out of a retry topic, with its origin and its own headers.
+    pub record: Incoming,
+    /// The retry topic that it came from, from 1; 0: none.
+    level: usize,
+    /// Handler calls before this delivery.
+    attempts: u32,
+    first_failure: Option<SystemTime>,
+    /// How long it is to wait first.
+    wait: Duration,
 }
 
-enum Outcome {
+/// What becomes of a record.
+pub(super) enum Outcome {
     Outputs(Vec<(Record, Delivery)>),
-    DeadLetter(Failure, Record, Delivery),
+    Parked(Parked),
     /// Of [`Defect::UnorderedPool`].
     Pool(Vec<JoinHandle<()>>),
     /// Nothing to wait for.
@@ -52,17 +68,17 @@ enum Outcome {
 /// What became of the calls of the handler.
 enum Handled {
     Outputs(Vec<Record>),
-    DeadLetter(Failure),
+    Park(Place, Failure),
     Skip,
     /// The task is to stop: the record is left to the next owner.
     LeftAlone,
 }
 
-struct Worker<H> {
-    work: Arc<Work<H>>,
-    lane: Arc<Lane>,
+pub(super) struct Worker<H> {
+    pub work: Arc<Work<H>>,
+    pub lane: Arc<Lane>,
     /// False while the second loop is in trouble: what would be sent meanwhile would overtake what has to be sent again.
-    clear: watch::Sender<bool>,
+    pub clear: watch::Sender<bool>,
 }
 
 struct EndOf(Arc<Lane>);
@@ -80,7 +96,7 @@ pub(super) fn spawn<H: Handler>(
     feed: mpsc::UnboundedReceiver<Incoming>,
 ) -> AbortHandle {
     let end = EndOf(Arc::clone(&lane));
-    let worker = Worker { work, lane, clear: watch::Sender::new(true) };
+    let worker = Arc::new(Worker { work, lane, clear: watch::Sender::new(true) });
     let task = runtime.spawn(async move {
         let _end = end;
         worker.run(feed).await;
@@ -89,53 +105,149 @@ pub(super) fn spawn<H: Handler>(
 }
 
 impl<H: Handler> Worker<H> {
-    async fn run(&self, feed: mpsc::UnboundedReceiver<Incoming>) {
+    async fn run(self: &Arc<Self>, feed: mpsc::UnboundedReceiver<Incoming>) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::join!(self.handle_all(feed, sender), self.settle_all(receiver));
+        let handle = async {
+            match self.work.concurrency {
+                0 | 1 => self.handle_in_order(feed, sender).await,
+                keys => self.handle_by_key(feed, sender, keys).await,
+            }
+        };
+        tokio::join!(handle, self.settle_all(receiver));
     }
 
-    async fn handle_all(&self, mut feed: mpsc::UnboundedReceiver<Incoming>, settle: mpsc::UnboundedSender<Pending>) {
+    async fn handle_in_order(
+        &self,
+        mut feed: mpsc::UnboundedReceiver<Incoming>,
+        settle: mpsc::UnboundedSender<Pending>,
+    ) {
         let mut clear = self.clear.subscribe();
         let mut rng = Rng::from_entropy();
-        loop {
-            let next = async {
-                let incoming = feed.recv().await?;
-                clear.wait_for(|clear| *clear).await.ok()?;
-                self.work.producer.ready().await;
-                Some(incoming)
-            };
-            let incoming = tokio::select! {
-                biased;
-                () = self.lane.stop.cancelled() => return,
-                incoming = next => match incoming {
-                    Some(incoming) => incoming,
-                    None => return,
-                },
-            };
-            self.work.observer.on_deliver(&incoming);
-            let backoff = Backoff::new(self.work.retry.clone(), Rng::new(rng.u64()));
-            let handled = match self.work.defect {
-                Some(Defect::CommitPastHole) => match self.call(&incoming, 1).await {
-                    Ok(outputs) => Handled::Outputs(outputs),
-                    Err(_) => {
-                        defect::put_aside(&self.work, &incoming);
-                        Handled::Skip
-                    }
-                },
-                _ => self.handle(&incoming, backoff).await,
-            };
-            let outcome = match handled {
-                Handled::Outputs(records) if self.work.defect == Some(Defect::UnorderedPool) => {
-                    Outcome::Pool(defect::pool(&self.work, incoming.offset, records))
-                }
-                Handled::Outputs(records) => Outcome::Outputs(self.send_all(records)),
-                Handled::DeadLetter(failure) => self.dead_letter(&incoming, failure),
-                Handled::Skip => Outcome::Done,
-                Handled::LeftAlone => return,
-            };
-            if settle.send(Pending { incoming, outcome }).is_err() {
+        while let Some(incoming) = self.next(&mut feed).await {
+            let job = self.job(incoming);
+            let Some(outcome) = self.work_on(&job, &mut clear, &mut rng).await else { return };
+            if settle.send(Pending::Now(job, outcome)).is_err() {
                 return;
             }
+        }
+    }
+
+    /// Each key has one of `slots` tasks, which works on its records in order.
+    async fn handle_by_key(
+        self: &Arc<Self>,
+        mut feed: mpsc::UnboundedReceiver<Incoming>,
+        settle: mpsc::UnboundedSender<Pending>,
+        slots: usize,
+    ) {
+        // Dropped with this future: aborted together with the task.
+        let mut tasks = JoinSet::new();
+        let slots: Vec<_> = (0..slots)
+            .map(|_| {
+                let (slot, jobs) = mpsc::unbounded_channel();
+                tasks.spawn(Arc::clone(self).serve(jobs));
+                slot
+            })
+            .collect();
+        while let Some(incoming) = self.next(&mut feed).await {
+            let job = self.job(incoming);
+            let number = match &job.record.key {
+                Some(key) => hash(0, key),
+                // No key, no order: in turn.
+                None => job.offset.unsigned_abs(),
+            };
+            let (tell, outcome) = oneshot::channel();
+            let slot = &slots[(number % slots.len() as u64) as usize];
+            if slot.send((job, tell)).is_err() || settle.send(Pending::Later(outcome)).is_err() {
+                break;
+            }
+        }
+        drop((slots, settle));
+        while tasks.join_next().await.is_some() {}
+    }
+
+    async fn serve(self: Arc<Self>, mut jobs: mpsc::UnboundedReceiver<(Job, oneshot::Sender<(Job, Outcome)>)>) {
+        let mut clear = self.clear.subscribe();
+        let mut rng = Rng::from_entropy();
+        while let Some((job, tell)) = self.next(&mut jobs).await {
+            // Dropped unanswered, the place of the record stays open: nothing behind it is committed.
+            let Some(outcome) = self.work_on(&job, &mut clear, &mut rng).await else { return };
+            if tell.send((job, outcome)).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// `None`: the task is to stop, or there will be no more.
+    async fn next<T>(&self, feed: &mut mpsc::UnboundedReceiver<T>) -> Option<T> {
+        if self.lane.stop.is_cancelled() {
+            return None;
+        }
+        match feed.try_recv() {
+            Ok(next) => Some(next),
+            Err(_) => self.unless_stopped(feed.recv()).await.flatten(),
+        }
+    }
+
+    /// `None`: the task is to stop.
+    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.lane.stop.cancelled() => None,
+            done = work => Some(done),
+        }
+    }
+
+    fn job(&self, incoming: Incoming) -> Job {
+        let offset = incoming.offset;
+        let plain = |record| Job { offset, record, level: 0, attempts: 0, first_failure: None, wait: Duration::ZERO };
+        let Some(topics) = &self.work.retry_topics else { return plain(incoming) };
+        match topics.read(incoming) {
+            Ok(retried) => Job {
+                offset,
+                wait: topics.wait(&retried, wall()),
+                level: retried.level,
+                attempts: retried.attempts,
+                first_failure: retried.first_failure,
+                record: retried.original,
+            },
+            Err(incoming) => plain(incoming),
+        }
+    }
+
+    /// Works on one record and sends what comes of it. `None`: the task is to stop.
+    async fn work_on(&self, job: &Job, clear: &mut watch::Receiver<bool>, rng: &mut Rng) -> Option<Outcome> {
+        // Nothing is in the way of most records; looking is cheaper than waiting.
+        if !*clear.borrow() || !self.work.producer.has_room() {
+            self.unless_stopped(async {
+                // Fails only without a sender, which is ours.
+                let _ = clear.wait_for(|clear| *clear).await;
+                self.work.producer.ready().await;
+            })
+            .await?;
+        }
+        if !job.wait.is_zero() && !self.pause(job.wait).await {
+            return None;
+        }
+        self.work.observer.on_deliver(&job.record);
+        let backoff = Backoff::new(self.work.retry.clone(), Rng::new(rng.u64()));
+        let handled = match self.work.defect {
+            Some(Defect::CommitPastHole) => match self.call(&job.record, 1).await {
+                Ok(outputs) => Handled::Outputs(outputs),
+                Err(_) => {
+                    defect::put_aside(&self.work, &job.record);
+                    Handled::Skip
+                }
+            },
+            _ => self.handle(job, backoff).await,
+        };
+        match handled {
+            Handled::Outputs(records) if self.work.defect == Some(Defect::UnorderedPool) => {
+                Some(Outcome::Pool(defect::pool(&self.work, job.offset, records)))
+            }
+            Handled::Outputs(records) => Some(Outcome::Outputs(self.send_all(records))),
+            Handled::Park(place, failure) => Some(self.park(&job.record, place, failure)),
+            Handled::Skip => Some(Outcome::Done),
+            Handled::LeftAlone => None,
         }
     }
 
@@ -147,30 +259,18 @@ impl<H: Handler> Worker<H> {
         records.into_iter().map(send).collect()
     }
 
-    fn dead_letter(&self, incoming: &Incoming, failure: Failure) -> Outcome {
-        let mut letter = self.work.dead_letters.dead_letter(incoming, &failure, wall());
-        if self.work.defect == Some(Defect::BareDeadLetter) {
-            letter.headers.clone_from(&incoming.headers);
-        }
-        let delivery = self.work.producer.send(letter.clone());
-        if self.work.defect == Some(Defect::UnawaitedDeadLetter) {
-            self.work.observer.on_dead_letter(&self.lane.tp, incoming.offset);
-            return Outcome::Done;
-        }
-        Outcome::DeadLetter(failure, letter, delivery)
-    }
-
     /// Calls the handler until it succeeds, the record is given up, or the task is to stop.
-    async fn handle(&self, incoming: &Incoming, mut backoff: Backoff) -> Handled {
+    async fn handle(&self, job: &Job, mut backoff: Backoff) -> Handled {
         let Work { observer, settings, retry, .. } = &*self.work;
+        let incoming = &job.record;
         let mut started = Instant::now();
-        let mut attempts = 0;
-        let mut first_failure: Option<SystemTime> = None;
+        let mut attempts = job.attempts;
+        let mut first_failure = job.first_failure;
         loop {
             let begun = Instant::now();
-            let error = match self.work.breaker.call(|| self.call(incoming, attempts + 1)).await {
+            let error = match self.work.breaker.call(|| self.call(incoming, attempts.saturating_add(1))).await {
                 Ok(outputs) => {
-                    observer.on_attempt(incoming, attempts + 1, begun.elapsed(), None);
+                    observer.on_attempt(incoming, attempts.saturating_add(1), begun.elapsed(), None);
                     return Handled::Outputs(outputs);
                 }
                 // Neither an attempt nor a failure.
@@ -187,8 +287,13 @@ impl<H: Handler> Worker<H> {
                 Err(BreakerError::TimedOut(limit)) => HandlerError::timeout(format!("no result within {limit:?}")),
                 Err(BreakerError::Operation(error)) => error,
             };
-            attempts += 1;
+            attempts = attempts.saturating_add(1);
             observer.on_attempt(incoming, attempts, begun.elapsed(), Some(&error));
+            if error.kind == HandlerErrorKind::Stop {
+                self.work.halt.order(Reason::Handler(format!("{}: {error}", self.lane.tp)));
+                self.lane.stop.cancelled().await;
+                return Handled::LeftAlone;
+            }
             let first_failure = *first_failure.get_or_insert_with(wall);
             let classification = error.classify();
             let failure = || Failure {
@@ -202,7 +307,7 @@ impl<H: Handler> Worker<H> {
                 return if classification.action == Action::Skip {
                     Handled::Skip
                 } else {
-                    Handled::DeadLetter(failure())
+                    Handled::Park(Place::DeadLetters, failure())
                 };
             }
             let late = retry.deadline.is_some_and(|deadline| started.elapsed() >= deadline);
@@ -217,8 +322,11 @@ impl<H: Handler> Worker<H> {
             if self.work.defect == Some(Defect::DropOnExhaustion) {
                 return Handled::Skip;
             }
+            if self.work.retry_topics.as_ref().is_some_and(|topics| topics.has(job.level + 1)) {
+                return Handled::Park(Place::RetryTopic { after: job.level }, failure());
+            }
             match settings.on_exhausted {
-                OnExhausted::DeadLetter => return Handled::DeadLetter(failure()),
+                OnExhausted::DeadLetter => return Handled::Park(Place::DeadLetters, failure()),
                 OnExhausted::Hold => {
                     if !self.pause(settings.hold).await {
                         return Handled::LeftAlone;
@@ -247,130 +355,8 @@ impl<H: Handler> Worker<H> {
         })
     }
 
-    /// Settles records in their order: an offset is finished only when all before it are.
-    async fn settle_all(&self, mut pending: mpsc::UnboundedReceiver<Pending>) {
-        while let Some(Pending { incoming, outcome }) = pending.recv().await {
-            let settled = match outcome {
-                Outcome::Outputs(outputs) => self.settle_outputs(&incoming, outputs).await,
-                Outcome::DeadLetter(failure, letter, delivery) => {
-                    self.settle_dead_letter(&incoming, &failure, letter, delivery).await
-                }
-                Outcome::Pool(tasks) => {
-                    for task in tasks {
-                        let _ = task.await;
-                    }
-                    true
-                }
-                Outcome::Done => true,
-            };
-            if !settled {
-                // Only when the task is to stop. What follows may be durable, but is not to be committed.
-                return;
-            }
-            self.lane.finish(incoming.offset);
-            self.clear.send_replace(true);
-        }
-    }
-
-    /// Waits for the acknowledgements; what fails is sent again for as long as it takes. False: the task is to stop.
-    async fn settle_outputs(&self, incoming: &Incoming, outputs: Vec<(Record, Delivery)>) -> bool {
-        let mut refused = None;
-        for (record, delivery) in outputs {
-            let Err(error) = delivery.await else { continue };
-            match self.send_until_taken(record, error).await {
-                Sent::Yes => {}
-                // All of them are waited for: the dead letter says the last word on this record.
-                Sent::Refused(error) => refused = Some(error),
-                Sent::Stopped => return false,
-            }
-        }
-        let Some(error) = refused else { return true };
-        let failure = Failure {
-            message: format!("its output was refused: {error}"),
-            class: error.classification.class,
-            code: Some(error.code),
-            attempts: 1,
-            first_failure: wall(),
-        };
-        match self.dead_letter(incoming, failure) {
-            Outcome::DeadLetter(failure, letter, delivery) => {
-                self.settle_dead_letter(incoming, &failure, letter, delivery).await
-            }
-            _ => true,
-        }
-    }
-
-    async fn send_until_taken(&self, record: Record, mut error: SendError) -> Sent {
-        let mut backoff = Backoff::new(self.work.retry.clone(), Rng::from_entropy());
-        for attempt in 0.. {
-            if error.classification.action == Action::DeadLetter {
-                return Sent::Refused(error);
-            }
-            self.clear.send_replace(false);
-            self.work.observer.on_signal("output-failed", &format!("{}: {error}", self.lane.tp));
-            if !self.pause(backoff.delay(attempt)).await {
-                return Sent::Stopped;
-            }
-            match self.work.producer.send(record.clone()).await {
-                Ok(_) => return Sent::Yes,
-                Err(next) => error = next,
-            }
-        }
-        Sent::Stopped
-    }
-
-    /// Waits for the dead letter's acknowledgement, and for as long as it takes: the record must not be lost, so its
-    /// topic partition is held. False: the task is to stop.
-    async fn settle_dead_letter(
-        &self,
-        incoming: &Incoming,
-        failure: &Failure,
-        mut letter: Record,
-        delivery: Delivery,
-    ) -> bool {
-        let observer = &self.work.observer;
-        let mut backoff = Backoff::new(self.work.retry.clone(), Rng::from_entropy());
-        let mut result = delivery.await;
-        let mut small = false;
-        for attempt in 0.. {
-            let Err(error) = result else {
-                observer.on_dead_letter(&self.lane.tp, incoming.offset);
-                return true;
-            };
-            if self.work.defect == Some(Defect::SwallowedDeadLetterFailure) {
-                return true;
-            }
-            self.clear.send_replace(false);
-            let at_once = match error.code {
-                // The dead-letter topic has fewer partitions.
-                UNKNOWN_PARTITION if letter.partition.is_some() => {
-                    observer.on_signal("dead-letter-repartitioned", &self.lane.tp.to_string());
-                    letter.partition = None;
-                    true
-                }
-                MESSAGE_TOO_LARGE if !small => {
-                    observer.on_signal("dead-letter-too-large", &format!("{} {}", self.lane.tp, incoming.offset));
-                    small = true;
-                    let partition = letter.partition;
-                    letter = self.work.dead_letters.small_dead_letter(incoming, failure, wall());
-                    letter.partition = partition;
-                    true
-                }
-                _ => false,
-            };
-            if !at_once {
-                observer.on_signal("dead-letter-failed", &format!("{} {}: {error}", self.lane.tp, incoming.offset));
-                if !self.pause(backoff.delay(attempt)).await {
-                    return false;
-                }
-            }
-            result = self.work.producer.send(letter.clone()).await;
-        }
-        false
-    }
-
     /// Waits; false if the task is to stop.
-    async fn pause(&self, time: Duration) -> bool {
+    pub(super) async fn pause(&self, time: Duration) -> bool {
         tokio::select! {
             biased;
             () = self.lane.stop.cancelled() => false,
@@ -378,15 +364,3 @@ impl<H: Handler> Worker<H> {
         }
     }
 }
-
-/// What became of an output that was sent again.
-enum Sent {
-    Yes,
-    /// It is the record's fault.
-    Refused(SendError),
-    /// The task is to stop.
-    Stopped,
-}
-
-const UNKNOWN_PARTITION: i32 = -190;
-const MESSAGE_TOO_LARGE: i32 = 10;

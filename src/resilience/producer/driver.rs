@@ -1,6 +1,6 @@
 //! The thread that polls the client, and what it does with the results: answers, sends again, makes a new client.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ use crate::rng::Rng;
 /// How long the thread listens for results before it looks after everything else.
 const TICK: Duration = Duration::from_millis(20);
 
+/// AUTHENTICATION, UNSUPPORTED_SASL_MECHANISM, ILLEGAL_SASL_STATE, SASL_AUTHENTICATION_FAILED.
+const REFUSALS: [i32; 4] = [-169, 33, 34, 58];
+
 /// What senders, the thread and the callbacks share.
 pub(super) struct Shared {
     config: ClientConfig,
@@ -40,6 +43,8 @@ pub(super) struct Shared {
     /// A copy of the lanes' own, as `waiting` is.
     pub full: AtomicBool,
     pub client_errors: AtomicU64,
+    /// The code by which our credentials were refused since the last delivery; 0: they were not.
+    pub refused: AtomicI32,
     pub ended: AtomicBool,
     /// The client was declared dead: what it has not sent is to be sent by its successor.
     retired: AtomicBool,
@@ -65,6 +70,7 @@ impl Shared {
             waiting: AtomicUsize::new(0),
             full: AtomicBool::new(false),
             client_errors: AtomicU64::new(0),
+            refused: AtomicI32::new(0),
             ended: AtomicBool::new(false),
             retired: AtomicBool::new(false),
             close_at: AtomicU64::new(u64::MAX),
@@ -270,6 +276,9 @@ impl Shared {
         }
         match result {
             Ok(message) => {
+                if self.refused.load(Ordering::Relaxed) != 0 {
+                    self.refused.store(0, Ordering::Relaxed);
+                }
                 let Ticket { answer, attempts, .. } = *ticket;
                 let delivered = Delivered { partition: message.partition(), offset: message.offset(), attempts };
                 self.settle(answer, Ok(delivered));
@@ -347,6 +356,9 @@ impl ClientContext for Context {
         let Some(shared) = self.0.upgrade() else { return };
         shared.client_errors.fetch_add(1, Ordering::Relaxed);
         let code = code_of(&error).unwrap_or(DESTROYED);
+        if REFUSALS.contains(&code) {
+            shared.refused.store(code, Ordering::Relaxed);
+        }
         (shared.on_signal)(&ProducerSignal::ClientError { code, reason: reason.to_owned() });
     }
 }

@@ -100,6 +100,13 @@ pub const RECOVERY: &[ClientProperty] = &[
         reason: "said aloud: retries inside the client are the only ones that a broker can recognise, so they get five minutes to ride out an outage before a record is handed back as perhaps persisted",
     },
     ClientProperty {
+        key: "message.max.bytes",
+        value: "10485760",
+        stock: "1000000",
+        role: Some(ClientRole::Producer),
+        reason: "the broker decides what is too large: a dead letter is its record and some headers, and must not be refused here below the topic's own limit",
+    },
+    ClientProperty {
         key: "topic.metadata.refresh.fast.interval.ms",
         value: "50",
         stock: "100",

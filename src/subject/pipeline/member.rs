@@ -121,7 +121,9 @@ async fn consume(config: MemberConfig) -> Result<(), String> {
         &config.bootstrap,
         &config.group,
         producer.clone(),
-        DeadLetterQueue::new(&config.dead_letter, &config.group),
+        DeadLetterQueue::new(&config.dead_letter, &config.group)
+            .max_header_bytes(settings.dlq.max_header_bytes)
+            .preset(settings.dlq.header_preset),
     )
     .topics([&config.input])
     .settings(settings)
