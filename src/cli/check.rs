@@ -50,7 +50,10 @@ impl Check {
                 let errors: usize = checked.iter().flat_map(|(_, all)| all).filter(|d| d.is_error()).count();
                 match invalid {
                     0 => print(&format!("{} valid", files_text(files.len()))),
-                    n => print(&format!("{} of {} invalid: {errors} errors", n, files_text(files.len()))),
+                    n => {
+                        let errors = if errors == 1 { "1 error".into() } else { format!("{errors} errors") };
+                        print(&format!("{n} of {} invalid: {errors}", files_text(files.len())));
+                    }
                 }
             }
         }
