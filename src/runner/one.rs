@@ -16,7 +16,9 @@ use crate::fault::Field;
 use crate::history::{Header, Op, Promises, Recorder, Topics, read_history};
 use crate::judge::judge;
 use crate::nemesis;
-use crate::plan::{Defect, HeaderConvention, Identity, Plan, ProducerKind, StepAction, Timeline, TopicPartition};
+use crate::plan::{
+    Defect, HeaderConvention, Identity, Plan, ProducerKind, StepAction, SubjectKind, Timeline, TopicPartition,
+};
 use crate::report::{self, ScenarioContext, ScenarioRef, ScenarioResult};
 use crate::resilience::producer::ResilientProducer;
 use crate::resilience::settings::{Profile, Settings};
@@ -172,7 +174,11 @@ impl Stage<'_> {
         };
         or_cancelled(cancel, reset).await??;
         let settings = settings(plan)?;
-        let client = cluster.suit_client(&settings.client, &plan.subject.client).await?;
+        // An application of one's own brings its clients' properties with it.
+        let client = match plan.subject.kind {
+            SubjectKind::Pipeline => cluster.suit_client(&settings.client, &plan.subject.client).await?,
+            SubjectKind::Process | SubjectKind::Container | SubjectKind::Custom => plan.subject.client.clone(),
+        };
         let sent = Arc::new(SentLedger::default());
         let subject = self.subject(cluster, client);
         let sink = self.sink(cluster, &settings, &sent)?;
