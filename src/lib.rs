@@ -87,7 +87,7 @@ pub mod report;
 pub mod runner;
 #[cfg(feature = "harness")]
 pub mod scenario;
-#[cfg(feature = "harness")]
+#[cfg(feature = "containers")]
 mod signals;
 #[cfg(feature = "harness")]
 pub mod subject;

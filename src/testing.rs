@@ -13,6 +13,8 @@
 //! containers where no Docker engine answers, are ignored, loudly and with the reason. With
 //! `SEAWORTHY_REQUIRE=containers` a missing engine is a failure.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -94,8 +96,9 @@ struct Inner {
     /// The machine: a container trial needs all of it, a rehearsal one share.
     machine: Semaphore,
     engine: Result<String, String>,
-    /// The run that all of this binary's trials are part of; begun with the first.
-    book: Mutex<Option<RunBook>>,
+    /// The runs that this binary's trials are part of, one a backend, each begun with its first: repeats of both would
+    /// have one folder.
+    books: Mutex<BTreeMap<BackendKind, RunBook>>,
     cancel: CancellationToken,
 }
 
@@ -120,7 +123,7 @@ impl Bench {
         let machine = Semaphore::new(EMBEDDED_JOBS);
         let cancel = CancellationToken::new();
         runtime.spawn(crate::signals::cancel_on_signal(cancel.clone()));
-        Self(Arc::new(Inner { runtime, containers, embedded, machine, engine, book: Mutex::default(), cancel }))
+        Self(Arc::new(Inner { runtime, containers, embedded, machine, engine, books: Mutex::default(), cancel }))
     }
 
     /// `Err`: why container trials cannot run here.
@@ -189,7 +192,7 @@ impl Bench {
             }
             BackendKind::External => return Err("an external cluster is not for tests".to_owned()),
         };
-        let folder = self.book(|book| book.folder.clone())?;
+        let folder = self.book(backend, |book| book.folder.clone())?;
         let exe = std::env::current_exe().map_err(|e| format!("the path of this program: {e}"))?;
         let context = RunContext {
             backend,
@@ -207,7 +210,7 @@ impl Bench {
             let _machine = inner.machine.acquire_many(share).await;
             run_one(&context, &folder, &path, plan, 1).await
         });
-        self.book(|book| {
+        self.book(backend, |book| {
             match &outcome {
                 Ok(done) => book.add(done),
                 Err(error) => book.add_error(&name, error),
@@ -219,17 +222,17 @@ impl Bench {
         outcome.map_err(|e| e.to_string())
     }
 
-    /// Does something with this binary's run, which begins with the first call.
-    fn book<T>(&self, work: impl FnOnce(&mut RunBook) -> T) -> Result<T, String> {
-        let mut slot = self.0.book.lock().unwrap_or_else(|e| e.into_inner());
-        let book = match slot.take() {
-            Some(book) => book,
-            None => {
+    /// Does something with this binary's run on a backend, which begins with the first call.
+    fn book<T>(&self, backend: BackendKind, work: impl FnOnce(&mut RunBook) -> T) -> Result<T, String> {
+        let mut books = self.0.books.lock().unwrap_or_else(|e| e.into_inner());
+        let book = match books.entry(backend) {
+            Entry::Occupied(book) => book.into_mut(),
+            Entry::Vacant(place) => {
                 let folder = RunFolder::create(&PathBuf::from("target/seaworthy")).map_err(|e| e.to_string())?;
-                RunBook::new(folder, BackendKind::Containers, Vec::new())
+                place.insert(RunBook::new(folder, backend, Vec::new()))
             }
         };
-        Ok(work(slot.insert(book)))
+        Ok(work(book))
     }
 
     /// Removes the clusters. Call it before leaving `main`.

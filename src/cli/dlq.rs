@@ -234,20 +234,23 @@ impl ReplayArguments {
     fn run(self) -> Result<ExitCode, Failure> {
         let at = self.access.open()?;
         let which = self.which;
-        let mut filter = Filter::default();
-        filter.error_class = which.error_class;
-        filter.origin = which.origin;
-        filter.since = which.since;
-        filter.key = which.key.map(String::into_bytes);
-        filter.id = which.id;
-        let mut replay = Replay::default();
-        replay.filter = filter;
-        replay.dry_run = self.dry_run;
-        replay.discard = self.discard;
-        replay.max_replays = self.max_replays;
-        replay.to = self.to;
-        replay.limit = self.limit;
-        replay.batch = self.batch as usize;
+        let filter = Filter {
+            error_class: which.error_class,
+            origin: which.origin,
+            since: which.since,
+            key: which.key.map(String::into_bytes),
+            id: which.id,
+        };
+        let replay = Replay {
+            filter,
+            dry_run: self.dry_run,
+            discard: self.discard,
+            max_replays: self.max_replays,
+            to: self.to,
+            limit: self.limit,
+            batch: self.batch as usize,
+            ..Replay::default()
+        };
         let stop = interruption()?;
         let done = at.replay(&replay, &stop, |so_far| tracing::info!(replayed = so_far.replayed, "committed"))?;
         match self.access.format {

@@ -83,7 +83,7 @@ async fn letters_with(
         };
         let failure = Failure {
             message: "the account is closed".into(),
-            class: if i % 3 == 0 { Class::Temporary } else { Class::NonRetriable },
+            class: if i.is_multiple_of(3) { Class::Temporary } else { Class::NonRetriable },
             code: None,
             attempts: 1,
             first_failure: SystemTime::UNIX_EPOCH,

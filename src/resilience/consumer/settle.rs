@@ -16,7 +16,7 @@ use crate::rng::Rng;
 
 /// A record in the order of the offsets, whose outcome is not durable yet.
 pub(super) enum Pending {
-    Now(Job, Outcome),
+    Now(Box<(Job, Outcome)>),
     /// Dropped unanswered if the task is to stop.
     Later(oneshot::Receiver<(Job, Outcome)>),
 }
@@ -78,7 +78,7 @@ impl<H: Handler> Worker<H> {
     pub(super) async fn settle_all(&self, mut pending: mpsc::UnboundedReceiver<Pending>) {
         while let Some(next) = pending.recv().await {
             let (job, outcome) = match next {
-                Pending::Now(job, outcome) => (job, outcome),
+                Pending::Now(both) => *both,
                 Pending::Later(outcome) => match outcome.await {
                     Ok(done) => done,
                     Err(_) => return,

@@ -126,7 +126,7 @@ impl<H: Handler> Worker<H> {
         while let Some(incoming) = self.next(&mut feed).await {
             let job = self.job(incoming);
             let Some(outcome) = self.work_on(&job, &mut clear, &mut rng).await else { return };
-            if settle.send(Pending::Now(job, outcome)).is_err() {
+            if settle.send(Pending::Now(Box::new((job, outcome)))).is_err() {
                 return;
             }
         }

@@ -170,11 +170,10 @@ impl Reader {
                         cursor.end = cursor.end.min(cursor.next);
                     }
                 }
-                Some(Err(error)) => {
-                    if !heals(&error) {
-                        return Err(DeadLetterTopic::failed(format!("read {}", self.at.topic))(error));
-                    }
+                Some(Err(error)) if !heals(&error) => {
+                    return Err(DeadLetterTopic::failed(format!("read {}", self.at.topic))(error));
                 }
+                Some(Err(_)) => {}
             }
         }
     }
