@@ -271,7 +271,7 @@ impl CircuitBreaker {
     /// The rest of a success that was counted without the lock.
     #[cold]
     #[inline(never)]
-    fn settle(&self, generation: u64, counted: Result<(), window::Ticket>) {
+    fn settle(&self, generation: u64, counted: Result<window::Mark, window::Ticket>) {
         let mut machine = self.lock();
         let now = Instant::now();
         let mut change = None;
@@ -280,8 +280,8 @@ impl CircuitBreaker {
                 self.window.settle(ticket);
             }
             change = machine.judge(now, &self.window);
-        } else if counted.is_ok() {
-            self.window.take_back();
+        } else if let Ok(mark) = counted {
+            self.window.take_back(mark);
         }
         self.publish(machine, change, now);
     }

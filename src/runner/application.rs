@@ -17,6 +17,9 @@ use crate::subject::{Subject, SubjectError};
 /// How often its state is looked at while it is awaited.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Somebody else's application may work in batches: it has caught up when it is this many seconds of load behind.
+const FOREIGN_LAG: u64 = 5;
+
 impl Stage<'_> {
     /// The plan's subject, not yet started. `client`: the pipeline's client properties.
     pub(super) fn subject(&self, cluster: &Arc<dyn Cluster>, client: BTreeMap<String, String>) -> Arc<dyn Subject> {
@@ -59,7 +62,7 @@ impl Stage<'_> {
             let owned: usize = members.iter().map(|m| m.assigned.len()).sum();
             let idle = members.iter().filter(|m| m.assigned.is_empty()).count();
             let enough = self.plan.topic.partitions as usize;
-            if owned == enough && (idle == 0 || members.len() > enough) && self.caught_up() {
+            if owned == enough && (idle == 0 || members.len() > enough) && self.caught_up(1) {
                 return;
             }
             tokio::time::sleep(LOOK).await;
@@ -89,8 +92,8 @@ impl Stage<'_> {
                 Ready::GroupStable(_) => self.group_unstable(cluster).await,
             };
             let missing = missing.or_else(|| {
-                let text = "it lags by more than a second of load, or nothing of its output was seen";
-                (!self.caught_up()).then(|| text.to_owned())
+                let text = format!("it lags by more than {FOREIGN_LAG} s of load, or nothing of its output was seen");
+                (!self.caught_up(FOREIGN_LAG)).then_some(text)
             });
             let Some(awaited) = missing else { return Ok(()) };
             if self.recorder.clock().now() >= deadline {
@@ -116,8 +119,9 @@ impl Stage<'_> {
             .then(|| format!("group {} owns {owned} of {all} topic partitions of {}", self.group, self.topics.input))
     }
 
-    fn caught_up(&self) -> bool {
-        self.gauges.backlog().is_some_and(|n| n <= u64::from(self.plan.workload.rate))
+    /// The backlog is at most this many seconds of load.
+    fn caught_up(&self, seconds: u64) -> bool {
+        self.gauges.backlog().is_some_and(|n| n <= seconds * u64::from(self.plan.workload.rate))
     }
 
     fn log_of(&self, member: u32) -> PathBuf {

@@ -72,14 +72,11 @@ impl Window {
 
     /// Counts a plain success without the lock. False: it is counted, or must be, under the lock as well, with
     /// [`Window::settle`] and the ticket.
-    pub fn add_success(&self) -> Result<(), Ticket> {
+    pub fn add_success(&self) -> Result<Mark, Ticket> {
         match self {
-            Self::None => Ok(()),
-            Self::Count(ring) => {
-                ring.add_success();
-                Ok(())
-            }
-            Self::Time(tenths) => tenths.add_success(),
+            Self::None => Ok(Mark::default()),
+            Self::Count(ring) => Ok(ring.add_success()),
+            Self::Time(tenths) => tenths.add_success().map(|()| Mark::default()),
         }
     }
 
@@ -101,12 +98,10 @@ impl Window {
     }
 
     /// A success was counted though it belonged to an earlier generation. Under the lock.
-    pub fn take_back(&self) {
+    pub fn take_back(&self, mark: Mark) {
         match self {
             Self::None => {}
-            Self::Count(ring) => {
-                ring.entered.fetch_add(1, Ordering::Relaxed);
-            }
+            Self::Count(ring) => ring.take_back(mark),
             Self::Time(tenths) => {
                 let present = tenths.present.load(Ordering::Relaxed) % TENTHS;
                 let calls = &tenths.tenths[present as usize].calls.0;
@@ -138,6 +133,14 @@ impl Window {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ticket(u64);
 
+/// Where a plain success was counted, for when it must be taken back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mark {
+    shard: usize,
+    /// How many its shard had counted before it.
+    number: u64,
+}
+
 /// Shards of the count of plain successes.
 const SHARDS: usize = 16;
 
@@ -168,6 +171,8 @@ pub(super) struct Ring {
     marks: Box<[AtomicU8]>,
     /// Successes of the shards that are in the ring already.
     entered: AtomicU64,
+    /// What each shard had counted when the generation began: what was counted before is in the ring, behind its base.
+    cleared: [AtomicU64; SHARDS],
     /// Calls that entered the ring, of all generations.
     results: AtomicU64,
     /// What `results` was when the generation began.
@@ -185,6 +190,7 @@ impl Ring {
             successes: Default::default(),
             marks: (0..length).map(|_| AtomicU8::new(0)).collect(),
             entered: AtomicU64::new(0),
+            cleared: Default::default(),
             results: AtomicU64::new(0),
             base: AtomicU64::new(0),
             failures: AtomicU64::new(0),
@@ -192,23 +198,36 @@ impl Ring {
         }
     }
 
-    fn add_success(&self) {
+    fn add_success(&self) -> Mark {
+        let shard = shard();
         // Against the breaker's stamp, which is looked at next; no dearer than any other addition.
-        self.successes[shard()].0.fetch_add(1, Ordering::SeqCst);
+        let number = self.successes[shard].0.fetch_add(1, Ordering::SeqCst);
+        Mark { shard, number }
     }
 
-    /// Successes that are counted and not in the ring yet.
-    fn waiting(&self) -> u64 {
-        let counted = self.successes.iter().fold(0_u64, |sum, shard| sum.wrapping_add(shard.0.load(Ordering::SeqCst)));
-        let waiting = counted.wrapping_sub(self.entered.load(Ordering::Relaxed));
-        // Taken back before it was seen: a negative number.
-        if waiting > u64::MAX / 2 { 0 } else { waiting }
+    /// Under the lock. What was counted before the generation began went into the ring with its beginning and counts for
+    /// nothing; only what came later stands in this generation's way.
+    fn take_back(&self, mark: Mark) {
+        if mark.number >= self.cleared[mark.shard].load(Ordering::Relaxed) {
+            self.entered.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Successes of each shard.
+    fn counted(&self) -> [u64; SHARDS] {
+        std::array::from_fn(|shard| self.successes[shard].0.load(Ordering::SeqCst))
     }
 
     /// Lets the counted successes into the ring. Under the lock.
     fn enter(&self) {
-        let waiting = self.waiting();
-        if waiting == 0 {
+        self.enter_up_to(&self.counted());
+    }
+
+    fn enter_up_to(&self, counted: &[u64; SHARDS]) {
+        let counted = counted.iter().fold(0_u64, |sum, shard| sum.wrapping_add(*shard));
+        let waiting = counted.wrapping_sub(self.entered.load(Ordering::Relaxed));
+        // Taken back when it had entered: a negative number, which the next successes make up for.
+        if waiting == 0 || waiting > u64::MAX / 2 {
             return;
         }
         self.entered.fetch_add(waiting, Ordering::Relaxed);
@@ -250,7 +269,11 @@ impl Ring {
     }
 
     fn clear(&self) {
-        self.enter();
+        let counted = self.counted();
+        self.enter_up_to(&counted);
+        for (cleared, counted) in self.cleared.iter().zip(counted) {
+            cleared.store(counted, Ordering::Relaxed);
+        }
         if self.is_marked() {
             self.unmark();
         }
