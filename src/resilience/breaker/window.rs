@@ -271,6 +271,8 @@ impl Ring {
     fn clear(&self) {
         let counted = self.counted();
         self.enter_up_to(&counted);
+        // Whatever was counted is behind the base, and so is what was taken back after it had entered: no debt is left.
+        self.entered.store(counted.iter().fold(0, |sum, shard| sum.wrapping_add(*shard)), Ordering::Relaxed);
         for (cleared, counted) in self.cleared.iter().zip(counted) {
             cleared.store(counted, Ordering::Relaxed);
         }
