@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::control::black_hole;
 use crate::support::{
-    Bench, End, Error, Outcome, SOON, connect, end_of, ends, half_close, refuses, stays_silent, take,
+    Bench, End, Error, LATE, Outcome, SOON, connect, end_of, ends, half_close, refuses, stays_silent, take,
 };
 use crate::{Case, case, ensure, ensure_eq, ours};
 
@@ -164,7 +164,15 @@ fn sizeless_slicer(bench: &Bench) -> Outcome {
     end_of(&mut client)?;
     // It cannot be deleted any more.
     std::mem::forget(proxy);
-    refuses(bench.control)
+    // The engine closes the port a moment after the process has died.
+    let clock = seaworthy::clock::Clock::start();
+    while let Err(taken) = refuses(bench.control) {
+        if clock.now() > LATE.as_nanos() as u64 {
+            return Err(taken);
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 fn closing_during_a_dial(bench: &Bench) -> Outcome {
