@@ -107,9 +107,10 @@ impl Capabilities {
         use Capability::*;
         let (can, bytes): (BTreeSet<_>, _) = match backend {
             // Errors in answers take a proxy that speaks the protocol; a broker can leave the brokers' network, but not
-            // with a chosen effect and direction.
+            // with a chosen effect and direction. A topic that asks for more replicas in sync than it has is taken for one
+            // that asks for all (Kafka 4.1), so that way of making one unavailable is none.
             BackendKind::Containers => {
-                let cannot = [BrokerErrors, BrokerLinks];
+                let cannot = [BrokerErrors, BrokerLinks, DeadLetterUnavailable];
                 (Capability::ALL.iter().copied().filter(|c| !cannot.contains(c)).collect(), None)
             }
             // There is no replication and no controller. A dead broker is rehearsed: nobody listens, and others lead after
