@@ -132,8 +132,11 @@ async fn killed(cluster: Arc<dyn Cluster>) -> Outcome {
     let values = bench.values(bench.input()).await?;
     ensure!(values == (0..300).collect::<Vec<_>>(), "not each once: {values:?}");
     ensure!(depth(&bench).await? == 0, "some are still waiting");
-    let (nothing, code) = json(&bench, "replay", &[]).await?;
-    ensure!(code == Some(4), "nothing was left, and it ended with {code:?}: {nothing}");
+    // Several times: an assignment that ended too soon aborted one in three of these.
+    for _ in 0..8 {
+        let (nothing, code) = json(&bench, "replay", &[]).await?;
+        ensure!(code == Some(4), "nothing was left, and it ended with {code:?}: {nothing}");
+    }
 
     let record = &bench.read(bench.input()).await?[0];
     let names: Vec<&str> = record.headers.iter().map(|(name, _)| name.as_str()).collect();

@@ -10,6 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::ledger::Done;
 use super::{DeadLetterTopic, ReprocessError};
 use crate::clock::Clock;
+use crate::resilience::classify::{Action, Classify};
 use crate::resilience::record::Incoming;
 
 /// How long one look for a record takes at most.
@@ -44,6 +45,8 @@ pub(super) struct Reader {
     /// Reads offsets; a replay's open transaction does not hold it back.
     offsets: BaseConsumer,
     cursors: BTreeMap<i32, Cursor>,
+    /// The consumer was told to read from the cursors.
+    assigned: bool,
     ready: VecDeque<Step>,
     /// Came while it was read and is for the next time.
     beyond: VecDeque<Incoming>,
@@ -68,6 +71,7 @@ impl Reader {
             consumer: consumer("read_committed")?,
             offsets: consumer("read_uncommitted")?,
             cursors: BTreeMap::new(),
+            assigned: false,
             ready: VecDeque::new(),
             beyond: VecDeque::new(),
         };
@@ -75,21 +79,31 @@ impl Reader {
             let (low, end) = reader.ends(partition)?;
             reader.cursors.insert(partition, Cursor { low, next: low, end, log_end: end });
         }
-        reader.seek(|_| 0)?;
         Ok(reader)
     }
 
     /// Reads on, or again, from where `from` says for each partition.
-    pub fn seek(&mut self, from: impl Fn(i32) -> i64) -> Result<(), ReprocessError> {
-        let mut list = TopicPartitionList::new();
+    pub fn seek(&mut self, from: impl Fn(i32) -> i64) {
         self.ready.clear();
         self.beyond.clear();
         for (partition, cursor) in &mut self.cursors {
             cursor.next = from(*partition).max(cursor.low);
+        }
+        self.assigned = false;
+    }
+
+    /// Lets the consumer read from the cursors. Not before there is something to read: librdkafka (2.12) aborts the
+    /// process when an assignment that replaced another ends before the fetchers of the first have stopped, and a
+    /// client that is closed ends it. Who has read a record of the new assignment is past that.
+    fn assign(&mut self) -> Result<(), ReprocessError> {
+        let mut list = TopicPartitionList::new();
+        for (partition, cursor) in &self.cursors {
             // Fails only for offsets that are none.
             let _ = list.add_partition_offset(&self.at.topic, *partition, Offset::Offset(cursor.next));
         }
-        self.consumer.assign(&list).map_err(DeadLetterTopic::failed(format!("read {}", self.at.topic)))
+        self.consumer.assign(&list).map_err(DeadLetterTopic::failed(format!("read {}", self.at.topic)))?;
+        self.assigned = true;
+        Ok(())
     }
 
     /// Looks where the topic ends now.
@@ -112,8 +126,7 @@ impl Reader {
     }
 
     fn ends(&self, partition: i32) -> Result<(i64, i64), ReprocessError> {
-        self.consumer
-            .fetch_watermarks(&self.at.topic, partition, self.at.timeout)
+        patiently(self.at.timeout, |left| self.consumer.fetch_watermarks(&self.at.topic, partition, left))
             .map_err(DeadLetterTopic::failed(format!("find the end of {}/{partition}", self.at.topic)))
     }
 
@@ -124,7 +137,8 @@ impl Reader {
             list.add_partition(&self.at.topic, *partition);
         }
         let failed = || DeadLetterTopic::failed(format!("read the offsets of the group {}", self.at.group));
-        let committed = self.offsets.committed_offsets(list, self.at.timeout).map_err(failed())?;
+        let committed = patiently(self.at.timeout, |left| self.offsets.committed_offsets(list.clone(), left));
+        let committed = committed.map_err(failed())?;
         let mut all = BTreeMap::new();
         for element in committed.elements() {
             element.error().map_err(failed())?;
@@ -150,6 +164,9 @@ impl Reader {
             let missing: i64 = self.cursors.values().map(|c| (c.end - c.next).max(0)).sum();
             if missing == 0 {
                 return Ok(None);
+            }
+            if !self.assigned {
+                self.assign()?;
             }
             if Duration::from_nanos(silence.now()) > self.at.timeout {
                 let (topic, within) = (self.at.topic.clone(), self.at.timeout);
@@ -213,9 +230,24 @@ pub(super) fn partitions(client: &BaseConsumer, topic: &str, timeout: Duration) 
     if partitions.is_empty() { Err(ReprocessError::NoTopic(topic.to_owned())) } else { Ok(partitions) }
 }
 
+/// Asks again, within `limit`, while the answer is one that passes by itself: a coordinator or leader that is only just
+/// being chosen.
+#[allow(clippy::disallowed_methods)] // nothing says when the answer changes: it has to be asked for
+fn patiently<T>(limit: Duration, mut ask: impl FnMut(Duration) -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+    let clock = Clock::start();
+    loop {
+        let left = limit.saturating_sub(Duration::from_nanos(clock.now()));
+        match ask(left.max(LOOK)) {
+            Err(error) if matches!(error.classify().action, Action::Retry | Action::RefreshAndRetry) && left > LOOK => {
+                std::thread::sleep(LOOK / 2);
+            }
+            answer => return answer,
+        }
+    }
+}
+
 /// Whether librdkafka goes on by itself. What it does not, or what only a person can mend, ends the reading.
 fn heals(error: &KafkaError) -> bool {
-    use crate::resilience::classify::{Action, Classify};
     let refused = matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::Authentication));
     !refused && !matches!(error.classify().action, Action::Stop | Action::RecreateClient)
 }

@@ -149,7 +149,7 @@ impl DeadLetterTopic {
             }
         }
         let first_pending: BTreeMap<i32, i64> = run.done.iter().map(|(p, done)| (*p, done.base())).collect();
-        reader.seek(|partition| first_pending.get(&partition).copied().unwrap_or(0))?;
+        reader.seek(|partition| first_pending.get(&partition).copied().unwrap_or(0));
 
         let mut batch = Vec::new();
         let mut marked = BTreeSet::new();
