@@ -51,6 +51,26 @@ impl std::fmt::Display for View {
     }
 }
 
+/// Errors in the place of answers: to a share of the requests, or to the next so many.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RequestErrors {
+    /// Kafka's API key.
+    pub api: i16,
+    /// Kafka's error code.
+    pub error: i16,
+    /// Share of requests.
+    pub rate: Option<f64>,
+    /// The next so many, where there is no `rate`.
+    pub times: Option<u32>,
+}
+
+/// Requests that came, and of those the ones that were answered with the error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Refusals {
+    pub asked: u64,
+    pub refused: u64,
+}
+
 /// A broker's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BrokerState {
@@ -145,6 +165,22 @@ pub trait Cluster: Send + Sync {
         jitter: Duration,
         rate: Option<u64>,
     ) -> Result<(), ClusterError>;
+
+    /// Answers requests of the subject's path with an error from now on; see [`Cluster::answer_requests`].
+    async fn refuse_requests(&self, errors: RequestErrors) -> Result<(), ClusterError> {
+        let what = format!("answer requests with error {}", errors.error);
+        Err(ClusterError::Unsupported { backend: self.kind(), what })
+    }
+
+    /// What has come of [`Cluster::refuse_requests`] for these requests so far, also after its end.
+    fn refusals(&self, _api: i16) -> Refusals {
+        Refusals::default()
+    }
+
+    /// Ends [`Cluster::refuse_requests`]. Idempotent.
+    async fn answer_requests(&self, _api: i16) -> Result<(), ClusterError> {
+        Ok(())
+    }
 
     /// Undoes every cut and slowdown of the subject's path to a broker. A proxy whose control plane does not answer
     /// is restarted (which closes its connections).

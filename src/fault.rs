@@ -15,6 +15,7 @@ use crate::rng::Rng;
 use crate::subject::{ChaosOrder, Subject, SubjectError};
 use crate::workload::Load;
 
+mod requests;
 mod target;
 
 /// How long one injection or one heal may take.
@@ -47,6 +48,10 @@ pub enum FaultError {
     TooLong(Duration),
     #[error("this build cannot do `{0}` on this backend")]
     Unsupported(&'static str),
+    #[error("no request `{api}` of the application came within {}; {done}", humantime::format_duration(*.within))]
+    NobodyAsked { api: String, within: Duration, done: String },
+    #[error("the plan names `{0}`, which is no request or error of Kafka's protocol")]
+    NoSuchName(String),
 }
 
 /// Everything a fault may touch.
@@ -91,6 +96,12 @@ enum Undo {
     },
     /// Takes back what is denied on a topic.
     Allow(String),
+    /// Requests get their answers again.
+    Answers {
+        api: String,
+        key: i16,
+        error: String,
+    },
 }
 
 /// What a target resolved to, known before the harm is done.
@@ -128,6 +139,7 @@ async fn resolve(kind: &FaultKind, field: &Field, rng: &mut Rng) -> Result<Resol
             let index = pick_member(*action, *member, field, rng)?;
             Resolved { member: Some(index), ..whole(format!("member-{index}")) }
         }
+        FaultKind::BrokerErrors { .. } => whole("every broker's answers".into()),
         FaultKind::HandlerErrors { .. } => whole("every member's handler".into()),
         FaultKind::Poison { .. } => whole("the workload".into()),
         FaultKind::DeadLetterTopic { .. } => whole(field.plan.topic.dead_letter()),
@@ -215,7 +227,9 @@ pub async fn inject(kind: &FaultKind, at: &Resolved, field: &Field) -> Result<He
             let leader = field.cluster.move_leader(topic_partition, *to).await?;
             (Undo::Nothing, format!("broker {leader} leads {topic_partition}"))
         }
-        FaultKind::BrokerErrors { .. } => return Err(FaultError::Unsupported(kind.name())),
+        FaultKind::BrokerErrors { api, error, rate, times } => {
+            requests::refuse(api, error, (*rate, *times), field, &mut seen).await?
+        }
     };
     let confirmed_at = seen.since.unwrap_or_else(|| field.clock.now());
     Ok(Held { resolved: at.name.clone(), affected: at.affected.clone(), evidence, confirmed_at, undo })
@@ -246,6 +260,7 @@ pub async fn heal(held: &Held, field: &Field) -> Result<(), FaultError> {
         Undo::Poison => field.load.set_poison(0.0),
         Undo::TopicConfig { topic, key, value } => field.cluster.alter_topic(topic, key, Some(value)).await?,
         Undo::Allow(topic) => field.cluster.undeny(topic).await?,
+        Undo::Answers { key, .. } => field.cluster.answer_requests(*key).await?,
     }
     Ok(())
 }
@@ -265,6 +280,7 @@ pub async fn confirm_healed(held: &Held, field: &Field) -> Result<String, FaultE
         Undo::Poison => Ok("the load carries no poison of this fault".into()),
         Undo::TopicConfig { topic, key, value } => Ok(format!("{topic} has {key}={value} again")),
         Undo::Allow(topic) => Ok(format!("nothing is denied on {topic}")),
+        Undo::Answers { api, key, error } => Ok(requests::told(field.cluster.refusals(*key), api, error)),
         Undo::Nothing => Ok("nothing to undo".into()),
     }
 }
@@ -282,6 +298,10 @@ pub async fn undo_partial(kind: &FaultKind, at: &Resolved, field: &Field) {
         FaultKind::DeadLetterTopic { effect: DeadLetterEffect::Forbidden } => {
             Undo::Allow(field.plan.topic.dead_letter())
         }
+        FaultKind::BrokerErrors { api, error, .. } => match requests::key(api) {
+            Ok(key) => Undo::Answers { api: api.clone(), key, error: error.clone() },
+            Err(_) => Undo::Nothing,
+        },
         _ => Undo::Nothing,
     };
     let held = Held { resolved: at.name.clone(), affected: None, evidence: String::new(), confirmed_at: 0, undo };
@@ -303,6 +323,13 @@ pub async fn heal_everything(field: &Field) {
     for member in field.subject.members().into_iter().filter(|member| member.pid.is_some()) {
         let resumed = field.subject.resume(member.index).await;
         told(format!("member-{}", member.index), resumed.map_err(FaultError::from));
+    }
+    for kind in field.plan.faults.iter().map(|fault| &fault.kind) {
+        if let FaultKind::BrokerErrors { api, .. } = kind
+            && let Ok(key) = requests::key(api)
+        {
+            told(format!("{api} requests"), field.cluster.answer_requests(key).await.map_err(FaultError::from));
+        }
     }
     for broker in field.cluster.brokers() {
         let whole = async {

@@ -11,6 +11,7 @@ mod fault;
 mod floor;
 mod foreign;
 mod render;
+mod request;
 mod text;
 mod timeline;
 pub use capability::{Capabilities, Capability, Need};
@@ -21,6 +22,7 @@ pub use fault::{
 pub use floor::{Floor, FloorOf, floors, heartbeat};
 pub use foreign::{ForeignPlan, HeaderConvention, Identity, PLACEHOLDERS, Ready, fill, placeholders};
 pub use render::duration_text;
+pub use request::api_key;
 pub use timeline::{Step, StepAction, Timeline};
 
 /// Where brokers come from.

@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn every_fault_that_a_backend_can_produce_has_a_template_that_shows_it() {
-        // No backend of this version answers requests with errors of its own choice.
+        // On one backend only; a template runs on all.
         const WITHOUT: [&str; 1] = ["broker-errors"];
         for kind in scenario::FAULT_KINDS.into_iter().filter(|kind| !WITHOUT.contains(kind)) {
             let (_, text) = TEMPLATES.iter().find(|(name, _)| *name == kind).unwrap_or_else(|| panic!("{kind}"));

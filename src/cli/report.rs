@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::{Colours, tell};
+use crate::compare::{self, Axes, Comparison, RowVerdict};
 use crate::exit_code::ExitCode;
 use crate::history::read_history;
 use crate::plan::Plan;
 use crate::recheck::recheck;
 use crate::report::ScenarioResult;
-use crate::report::html::{ComparedRun, PageEntry, RunPage, comparison_page, run_page, telling};
+use crate::report::html::{ComparedRun, PageEntry, RunPage, Said, comparison_page, run_page, telling};
 use crate::report::timeline::Timeline;
 
 #[derive(clap::Args)]
@@ -19,6 +20,9 @@ pub(super) struct Report {
     /// The page to write
     #[arg(short, long, value_name = "FILE", default_value = "report.html")]
     output: PathBuf,
+    /// What two runs are meant to differ in, as `compare` takes it
+    #[arg(long, value_name = "KEY", value_delimiter = ',')]
+    axis: Vec<String>,
 }
 
 /// A result and the folder that it is from.
@@ -41,7 +45,7 @@ impl Report {
         }
         let page = match &runs[..] {
             [(name, results)] => one(name, results, &self.output),
-            _ => several(&runs),
+            _ => several(&runs, &self.said()),
         };
         if let Err(error) = std::fs::write(&self.output, page) {
             tell(&format!("error: cannot write {}: {error}", self.output.display()));
@@ -50,6 +54,14 @@ impl Report {
         let count: usize = runs.iter().map(|(_, results)| results.len()).sum();
         tell(&format!("{}: {count} results of {} runs", self.output.display(), runs.len()));
         ExitCode::Passed
+    }
+
+    /// Two runs are judged as `compare BASE NEW` does; of more, nobody says which is to be compared with which.
+    fn said(&self) -> Vec<Said> {
+        match &self.runs[..] {
+            [base, new] => said(base, new, &Axes::of(&self.axis)),
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -146,12 +158,25 @@ fn relative(folder: &Path, base: &Path) -> String {
     if path.as_os_str().is_empty() { ".".to_owned() } else { path.display().to_string() }
 }
 
-fn several(runs: &[(String, Vec<Found>)]) -> String {
+fn several(runs: &[(String, Vec<Found>)], said: &[Said]) -> String {
     let mut sides: Vec<ComparedRun<'_>> = Vec::new();
     for (name, found) in runs {
         sides.push(ComparedRun { name: name.clone(), results: found.iter().map(|found| &found.result).collect() });
     }
-    comparison_page(&sides, &[])
+    comparison_page(&sides, said)
+}
+
+/// What `compare` says of two runs. Of a side that it cannot read as one, such as a bare history, nothing is said.
+fn said(base: &Path, new: &Path, axes: &Axes) -> Vec<Said> {
+    let (Ok(base), Ok(new)) = (compare::Side::read(base), compare::Side::read(new)) else { return Vec::new() };
+    let comparison = Comparison::of(&base, &new, axes, &[]);
+    let rows = comparison.rows.iter().filter(|row| row.decision.verdict != RowVerdict::None);
+    rows.map(|row| Said {
+        scenario: row.scenario.clone(),
+        metric: row.metric.name.to_owned(),
+        text: compare::sentence(row),
+    })
+    .collect()
 }
 
 #[cfg(test)]

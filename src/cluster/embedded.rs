@@ -21,7 +21,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::task::AbortHandle;
 
-use super::{Admin, BackendInfo, BrokerState, Cluster, ClusterError, View, link, wire};
+use super::{Admin, BackendInfo, BrokerState, Cluster, ClusterError, Refusals, RequestErrors, View, link, wire};
 use crate::plan::{BackendKind, Direction, NetworkEffect, TopicPartition};
 use crate::proxy::{FaultProxy, LinkState, Toxiproxy};
 
@@ -90,7 +90,9 @@ impl Node {
 
 /// The mock and what is known of it: what an election needs.
 struct Stage {
-    child: Child,
+    child: Arc<Child>,
+    /// Of everything that is drawn.
+    seed: u64,
     shared: Arc<Shared>,
     /// `host:port` of each direct door, by broker from 1.
     direct: Vec<String>,
@@ -263,6 +265,20 @@ impl Cluster for EmbeddedCluster {
         let _one = node.changing.lock().await;
         let added = node.driver.add(&link::slow(latency, jitter, rate)).await;
         added.map(drop).map_err(|source| ClusterError::Proxy { broker, source })
+    }
+
+    async fn refuse_requests(&self, errors: RequestErrors) -> Result<(), ClusterError> {
+        self.stage.shared.errors.set(errors, self.stage.seed);
+        Ok(())
+    }
+
+    fn refusals(&self, api: i16) -> Refusals {
+        self.stage.shared.errors.seen(api)
+    }
+
+    async fn answer_requests(&self, api: i16) -> Result<(), ClusterError> {
+        self.stage.shared.errors.end(api);
+        Ok(())
     }
 
     async fn mend(&self, broker: u32) -> Result<(), ClusterError> {

@@ -13,6 +13,17 @@ use super::Comparison;
 use super::row::Row;
 use super::verdict::RowVerdict;
 
+/// One row as a sentence, its verdict first: for a page that shows the samples themselves.
+pub fn sentence(row: &Row) -> String {
+    let mut parts = vec![cells::verdict(row)];
+    let shift = cells::shift(row);
+    parts.extend((!shift.is_empty()).then(|| format!("shift {shift}")));
+    parts.extend(row.decision.p.map(|_| format!("p {}", cells::p(row))));
+    parts.extend(row.decision.shift.map(|_| format!("noise ±{}", cells::amount(row.metric, row.decision.band))));
+    parts.extend(row.note.clone());
+    parts.join(" · ")
+}
+
 /// Worth a line without being asked for: recovery always, what is promised, and what is not plainly the same.
 fn shown(row: &Row) -> bool {
     let quiet = matches!(row.decision.verdict, RowVerdict::NoChange | RowVerdict::None | RowVerdict::NotComparable);

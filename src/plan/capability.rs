@@ -132,6 +132,7 @@ impl Capabilities {
                     PauseMember,
                     ChangeMembers,
                     HandlerErrors,
+                    BrokerErrors,
                     DeadLetterUnavailable,
                     DeadLetterTooLarge,
                     Poison,

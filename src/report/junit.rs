@@ -1,18 +1,18 @@
 //! `junit.xml`, as CI systems read it: one test case a scenario and repeat.
 //!
 //! A `failure` is a broken promise. An `error` is a scenario that proved nothing: inconclusive, or never run to a verdict.
-//! `skipped` is not used: CI systems show it as green, and a run that proved nothing is not.
+//! `skipped` is what the backend cannot carry: it was never to be run here, and its message says why.
 
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite, XmlString};
 
 use super::html::NotJudged;
-use super::{ScenarioResult, phrase, scenario_block};
+use super::{LeftOut, ScenarioResult, phrase, scenario_block};
 use crate::verdict::Verdict;
 
 /// All scenarios of a run as a JUnit test suite.
-pub fn junit(run_id: &str, results: &[&ScenarioResult], not_judged: &[NotJudged]) -> String {
+pub fn junit(run_id: &str, results: &[&ScenarioResult], not_judged: &[NotJudged], left_out: &[LeftOut]) -> String {
     let mut suite = TestSuite::new("seaworthy");
     suite.add_property(Property::new("run", run_id));
     if let Some(backend) = results.first().and_then(|result| result.backend.as_ref()) {
@@ -23,6 +23,11 @@ pub fn junit(run_id: &str, results: &[&ScenarioResult], not_judged: &[NotJudged]
     for NotJudged { name, error } in not_judged {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
         status.set_type("environment").set_message(first_line(error)).set_description(error.as_str());
+        suite.add_test_case(test_case(name, status));
+    }
+    for LeftOut { name, path, reason } in left_out {
+        let mut status = TestCaseStatus::skipped();
+        status.set_type("backend").set_message(first_line(reason)).set_description(format!("{path}: {reason}"));
         suite.add_test_case(test_case(name, status));
     }
     let time: f64 = results.iter().map(|result| result.duration_s).sum();

@@ -111,9 +111,11 @@ fn junit_tells_failures_from_errors_and_is_well_formed_in_the_face_of_markup() {
     let (good, mut slow, untouched) = (passing(), failing(), result(&Sim::new(1)));
     slow.scenario.name = "a<b>&\"c\"\u{1b}".into();
     let gone = html::NotJudged { name: "gone".into(), error: "no engine\nat all".into() };
-    let xml = junit("run", &[&good, &slow, &untouched], &[gone]);
+    let left = LeftOut { name: "far".into(), path: "far.toml".into(), reason: "no brokers to cut".into() };
+    let xml = junit("run", &[&good, &slow, &untouched], &[gone], &[left]);
     let report = quick_junit::Report::deserialize_from_str(&xml).unwrap();
-    assert_eq!((report.tests, report.failures, report.errors), (4, 1, 2));
+    assert_eq!((report.tests, report.failures, report.errors), (5, 1, 2));
+    assert!(xml.contains(r#"<skipped message="no brokers to cut" type="backend">"#), "{xml}");
     let cases = &report.test_suites[0].test_cases;
     assert_eq!(cases[1].name.as_str(), "a<b>&\"c\"");
     assert!(xml.contains(r#"type="recovery""#) && xml.contains(r#"type="fault-without-effect""#), "{xml}");

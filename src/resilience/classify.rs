@@ -165,6 +165,11 @@ pub fn error_name(code: i32) -> Option<&'static str> {
     table::find(code).map(|row| row.1)
 }
 
+/// The code of an error's name, such as `NOT_LEADER_OR_FOLLOWER`.
+pub fn error_code(name: &str) -> Option<i32> {
+    all_codes().find(|code| error_name(*code) == Some(name))
+}
+
 /// All codes in the tables, rising.
 pub fn all_codes() -> impl Iterator<Item = i32> {
     table::LOCAL.iter().chain(table::BROKER).map(|row| row.0)

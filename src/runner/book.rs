@@ -92,7 +92,7 @@ impl RunBook {
         write("run.json", &json)?;
         let caveats = report::caveats_markdown(self.backend, &self.left_out);
         write("summary.md", (report::summary(&results, &self.not_judged) + &caveats).as_bytes())?;
-        write("junit.xml", report::junit(&self.folder.run_id, &results, &self.not_judged).as_bytes())?;
+        write("junit.xml", report::junit(&self.folder.run_id, &results, &self.not_judged, &self.left_out).as_bytes())?;
         write("report.html", run_page(page).as_bytes())
     }
 

@@ -4,12 +4,14 @@ use std::io::BufRead;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use seaworthy::clock::Clock;
 use seaworthy::cluster::embedded::EmbeddedLauncher;
 use seaworthy::cluster::pool::Launch;
-use seaworthy::cluster::{Cluster, ClusterError, View};
+use seaworthy::cluster::{Cluster, ClusterError, RequestErrors, View};
 
 use crate::facts::{topic, write};
 use crate::{Case, LATE, Outcome, Shared, case, ensure};
@@ -22,6 +24,7 @@ pub fn cases() -> Vec<Case> {
         case("a_used_cluster_is_not_leased_again", used),
         case("a_mock_that_aborts_is_named_and_nobody_hangs", aborted),
         case("a_topic_partition_s_memory_is_never_overrun", full),
+        case("a_request_is_refused_as_often_as_ordered_and_on_the_subject_s_path_alone", refused),
         case("after_a_kill_no_process_is_left", killed),
         case("a_cluster_dropped_without_teardown_leaves_no_process", dropped),
     ]
@@ -110,6 +113,58 @@ async fn full(shared: Shared) -> Outcome {
     .await??;
     ensure!((low, high) == (0, acked), "{acked} were acknowledged, {low}..{high} are there");
     cluster.spoil("it is full");
+    Ok(())
+}
+
+async fn refused(shared: Shared) -> Outcome {
+    const OFFSET_COMMIT: i16 = 8;
+    let mut cluster = shared.lease().await?;
+    cluster.reset_topics(&topic("orders")).await?;
+    write(&*cluster, "orders", 1).await?;
+    // What librdkafka does not repeat by itself: an answer that it hands on.
+    let order = RequestErrors { api: OFFSET_COMMIT, error: 30, rate: None, times: Some(2) };
+    cluster.refuse_requests(order).await?;
+    let commit = |view| {
+        let made = ClientConfig::new()
+            .set("bootstrap.servers", cluster.bootstrap(view))
+            .set("group.id", "refused")
+            .create::<BaseConsumer>();
+        tokio::task::spawn_blocking(move || {
+            let mut offsets = TopicPartitionList::new();
+            offsets.add_partition_offset("orders", 0, Offset::Offset(1))?;
+            made?.commit(&offsets, CommitMode::Sync)
+        })
+    };
+    ensure!(commit(View::Direct).await?.is_ok(), "the instrument's own commit was refused");
+    for round in 0..4 {
+        let outcome = commit(View::Subject).await?;
+        let code = outcome.as_ref().err().and_then(|e| e.rdkafka_error_code());
+        let wanted = (round < 2).then_some(RDKafkaErrorCode::GroupAuthorizationFailed);
+        ensure!(code == wanted, "commit {round}: {outcome:?}");
+    }
+    let seen = cluster.refusals(OFFSET_COMMIT);
+    ensure!(seen.refused == 2 && seen.asked >= 4, "{seen:?}");
+
+    // A produce request: nothing of it is appended until it is answered again.
+    let order = RequestErrors { api: 0, error: 6, rate: Some(1.0), times: None };
+    cluster.refuse_requests(order).await?;
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap(View::Subject))
+        .set("retry.backoff.ms", "20")
+        .set("enable.idempotence", "true")
+        .create()?;
+    let record = FutureRecord::to("orders").key("k").payload("v").partition(1);
+    let sent = tokio::spawn(async move { producer.send(record, LATE).await });
+    let clock = Clock::start();
+    while cluster.refusals(0).refused < 3 {
+        ensure!(clock.now() < LATE.as_nanos() as u64, "nobody asks: {:?}", cluster.refusals(0));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    ensure!(cluster.end_offsets("orders").await?.values().sum::<i64>() == 1, "it was appended");
+    cluster.answer_requests(0).await?;
+    sent.await?.map_err(|(e, _)| e)?;
+    ensure!(cluster.end_offsets("orders").await?.values().sum::<i64>() == 2, "it is not there, or twice");
+    cluster.spoil("it is used");
     Ok(())
 }
 

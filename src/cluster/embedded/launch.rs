@@ -60,7 +60,14 @@ impl EmbeddedLauncher {
             path: "the fault proxies' control plane".to_owned(),
             reason: e.to_string(),
         })?;
-        let shared = Arc::new(Shared { logs: Default::default(), ports: ports.clone(), groups: Mutex::default() });
+        let child = Arc::new(child);
+        let shared = Arc::new(Shared {
+            logs: Default::default(),
+            ports: ports.clone(),
+            groups: Mutex::default(),
+            errors: Default::default(),
+            child: child.clone(),
+        });
         let nodes = try_join_all((1..=plan.brokers).zip(addresses).map(|(id, upstream)| {
             let (ports, shared, child, control) = (ports[id as usize - 1], shared.clone(), &child, proxy.control());
             async move {
@@ -81,7 +88,14 @@ impl EmbeddedLauncher {
             admin: Admin::new((1..).zip(direct.iter().cloned()).collect()),
             nodes,
             notes: Mutex::new(vec![REHEARSAL.to_owned()]),
-            stage: Arc::new(Stage { child, shared, direct, topics: Mutex::default(), absent: Mutex::default() }),
+            stage: Arc::new(Stage {
+                child,
+                seed: self.seed,
+                shared,
+                direct,
+                topics: Mutex::default(),
+                absent: Mutex::default(),
+            }),
             proxy: Mutex::new(Some(proxy)),
             _ports: reserved,
         };

@@ -29,6 +29,8 @@ pub(super) enum Order {
     Coordinator { group: String, broker: u32 },
     /// Takes a broker out of the metadata, or back in.
     Registered { broker: u32, registered: bool },
+    /// A broker's answer to the next request of an API is an error.
+    Refuse { broker: u32, api: i16, error: i16 },
     /// What brokers decide in the group protocol of KIP-848.
     GroupTimers { session_ms: i32, heartbeat_ms: i32 },
 }
@@ -140,6 +142,17 @@ impl Mock {
                 }
                 Order::Registered { broker, registered: false } => {
                     checked(bindings::rd_kafka_mock_broker_set_down(cluster, id(broker)))
+                }
+                Order::Refuse { broker, api, error } => {
+                    // Of C's variable arguments: pairs of error and round-trip time in milliseconds, as ints.
+                    checked(bindings::rd_kafka_mock_broker_push_request_error_rtts(
+                        cluster,
+                        id(broker),
+                        api,
+                        1,
+                        i32::from(error),
+                        0i32,
+                    ))
                 }
                 Order::GroupTimers { session_ms, heartbeat_ms } => {
                     bindings::rd_kafka_mock_set_group_consumer_session_timeout_ms(cluster, session_ms);

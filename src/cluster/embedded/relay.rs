@@ -9,6 +9,7 @@
 //! - **a direct path**: the mock advertises one address per broker, the fault proxy's; answers through the direct door
 //!   name the direct doors instead ([`readdress`]);
 //! - **a broker's life**: down (nobody listens, connections end), paused (connections are taken, nothing is answered);
+//! - **errors** in the place of its answers, on the subject's path alone ([`errors`]);
 //! - **the log's rules** ([`log`]): sequences of idempotent producers, append times, `min.insync.replicas`,
 //!   `max.message.bytes`; and no append that would make the mock drop older records.
 //!
@@ -25,9 +26,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::child::Child;
+use super::mock::Order;
 use crate::cluster::{BrokerState, ClusterError, View, wait};
+use errors::Errors;
 use log::Logs;
 
+pub(super) mod errors;
 pub(super) mod log;
 mod produce;
 mod readdress;
@@ -59,6 +64,10 @@ pub(super) struct Shared {
     pub ports: Vec<Ports>,
     /// Groups that somebody has asked the coordinator of.
     pub groups: Mutex<BTreeSet<String>>,
+    /// Errors in the place of the mocks' answers.
+    pub errors: Errors,
+    /// The mocks' process.
+    pub child: Arc<Child>,
 }
 
 impl Shared {
@@ -88,7 +97,7 @@ impl Relay {
         let ports = shared.ports[broker as usize - 1];
         let (wanted, orders) = watch::channel(BrokerState::Running);
         let (report, is) = watch::channel(Err("it has not opened yet".to_owned()));
-        let front = Front { upstream, shared, life: orders };
+        let front = Front { broker, upstream, shared, life: orders };
         let task = tokio::spawn(front.serve(ports, report)).abort_handle();
         let relay = Self { wanted, is, task };
         relay.reached(broker, BrokerState::Running).await?;
@@ -124,6 +133,7 @@ impl Relay {
 
 #[derive(Clone)]
 struct Front {
+    broker: u32,
     upstream: SocketAddr,
     shared: Arc<Shared>,
     life: watch::Receiver<BrokerState>,
@@ -217,9 +227,16 @@ impl Front {
     async fn answer(&mut self, request: Vec<u8>, view: View, upstream: &mut Upstream) -> io::Result<Option<Vec<u8>>> {
         let [a, b, c, d] = request[..4] else { return Err(malformed("a request without a header")) };
         let (api, version) = (i16::from_be_bytes([a, b]), i16::from_be_bytes([c, d]));
+        let error = if view == View::Subject { self.shared.errors.draw(api) } else { None };
         if api == PRODUCE {
             // Not given up when the broker goes down: what the mock has taken must be known to the log's rules.
-            return produce::answer(request, version, &self.shared.logs, upstream).await;
+            return produce::answer(request, version, error, &self.shared.logs, upstream).await;
+        }
+        if let Some(error) = error {
+            // The mock knows what such an answer looks like. Should another request of this kind come to it in between,
+            // that one gets the error and this one does not: the number stays right.
+            let order = Order::Refuse { broker: self.broker, api, error };
+            self.shared.child.order(order).await.map_err(io::Error::other)?;
         }
         if api == FIND_COORDINATOR
             && let Some(group) = readdress::group(&request, version)

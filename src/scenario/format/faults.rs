@@ -156,7 +156,7 @@ pub static HANDLER_ERRORS: Table = Table {
 
 pub static BROKER_ERRORS: Table = Table {
     name: "broker-errors",
-    text: "Requests are answered with an error; either `rate` or `times`.",
+    text: "The application's requests are answered with an error; either `rate` or `times`. The first must come within 15 s. Embedded backend only.",
     keys: &[
         key("api", Word(protocol::APIS), Required, "Which requests."),
         key("error", ErrorName, Required, "Kafka's name of the error, as NOT_LEADER_OR_FOLLOWER."),

@@ -38,10 +38,11 @@ impl Outcome {
     }
 }
 
-/// The reply to a Produce request; none with `acks=0`.
+/// The reply to a Produce request; none with `acks=0`. With an `error`, nothing is appended and every batch gets it.
 pub(super) async fn answer(
     request: Vec<u8>,
     version: i16,
+    error: Option<i16>,
     logs: &Logs,
     upstream: &mut Upstream,
 ) -> io::Result<Option<Vec<u8>>> {
@@ -55,8 +56,11 @@ pub(super) async fn answer(
     for (topic, partitions) in request.topics {
         reply.string(&topic).i32(partitions.len() as i32);
         for (number, records) in partitions {
-            let Outcome { error, offset, time, log_start } =
-                append(logs, upstream, (&topic, number), records, acks, transactional).await?;
+            let outcome = match error {
+                Some(error) => Outcome::refused(error),
+                None => append(logs, upstream, (&topic, number), records, acks, transactional).await?,
+            };
+            let Outcome { error, offset, time, log_start } = outcome;
             reply.i32(number).i16(error).i64(offset).i64(time);
             if version >= 5 {
                 reply.i64(log_start);
