@@ -46,7 +46,7 @@ fn an_invalid_file_exits_64_with_its_line() {
 fn what_the_backend_cannot_do_is_refused_before_anything_starts() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("errors.toml");
-    let fault = "network = { cut = \"any\", between = \"brokers\" }";
+    let fault = "network = { cut = { broker = 1 }, between = \"brokers\" }";
     std::fs::write(&file, format!("name = \"errors\"\n[[fault]]\nat = \"0s\"\nlasts = \"3s\"\n{fault}\n"))
         .expect("a file");
     let (code, _, err) = seaworthy(&["run", file.to_str().expect("a path")]);
