@@ -45,7 +45,7 @@ impl Report {
         }
         let page = match &runs[..] {
             [(name, results)] => one(name, results, &self.output),
-            _ => several(&runs, &self.said()),
+            _ => several(&runs, self.comparison().as_ref()),
         };
         if let Err(error) = std::fs::write(&self.output, page) {
             tell(&format!("error: cannot write {}: {error}", self.output.display()));
@@ -57,11 +57,11 @@ impl Report {
     }
 
     /// Two runs are judged as `compare BASE NEW` does; of more, nobody says which is to be compared with which.
-    fn said(&self) -> Vec<Said> {
-        match &self.runs[..] {
-            [base, new] => said(base, new, &Axes::of(&self.axis)),
-            _ => Vec::new(),
-        }
+    /// Of a side that `compare` cannot read, such as a bare history, nothing is said.
+    fn comparison(&self) -> Option<Comparison> {
+        let [base, new] = &self.runs[..] else { return None };
+        let (base, new) = (compare::Side::read(base).ok()?, compare::Side::read(new).ok()?);
+        Some(Comparison::of(&base, &new, &Axes::of(&self.axis), &[]))
     }
 }
 
@@ -158,18 +158,16 @@ fn relative(folder: &Path, base: &Path) -> String {
     if path.as_os_str().is_empty() { ".".to_owned() } else { path.display().to_string() }
 }
 
-fn several(runs: &[(String, Vec<Found>)], said: &[Said]) -> String {
+fn several(runs: &[(String, Vec<Found>)], comparison: Option<&Comparison>) -> String {
     let mut sides: Vec<ComparedRun<'_>> = Vec::new();
     for (name, found) in runs {
         sides.push(ComparedRun { name: name.clone(), results: found.iter().map(|found| &found.result).collect() });
     }
-    comparison_page(&sides, said)
+    let conclusion = comparison.map(compare::conclusion);
+    comparison_page(&sides, &comparison.map(said).unwrap_or_default(), conclusion.as_deref())
 }
 
-/// What `compare` says of two runs. Of a side that it cannot read as one, such as a bare history, nothing is said.
-fn said(base: &Path, new: &Path, axes: &Axes) -> Vec<Said> {
-    let (Ok(base), Ok(new)) = (compare::Side::read(base), compare::Side::read(new)) else { return Vec::new() };
-    let comparison = Comparison::of(&base, &new, axes, &[]);
+fn said(comparison: &Comparison) -> Vec<Said> {
     let rows = comparison.rows.iter().filter(|row| row.decision.verdict != RowVerdict::None);
     rows.map(|row| Said {
         scenario: row.scenario.clone(),

@@ -36,7 +36,7 @@ fn untouched(row: &Row) -> bool {
 }
 
 /// The last line: what it all comes to.
-fn conclusion(comparison: &Comparison) -> String {
+pub fn conclusion(comparison: &Comparison) -> String {
     let rows = &comparison.rows;
     let count = |verdict| rows.iter().filter(|row| row.decision.verdict == verdict).count();
     let names = |verdict| {

@@ -299,8 +299,8 @@ fn samples(sides: &[ComparedRun<'_>], scenario: &str, said: &[Said]) -> Markup {
     }
 }
 
-/// Several runs side by side, every sample.
-pub fn comparison_page(runs: &[ComparedRun<'_>], said: &[Said]) -> String {
+/// Several runs side by side, every sample; above all the `conclusion`, where somebody has drawn one.
+pub fn comparison_page(runs: &[ComparedRun<'_>], said: &[Said], conclusion: Option<&str>) -> String {
     let mut names: Vec<&str> = Vec::new();
     for result in runs.iter().flat_map(|run| &run.results) {
         if !names.contains(&result.scenario.name.as_str()) {
@@ -322,6 +322,7 @@ pub fn comparison_page(runs: &[ComparedRun<'_>], said: &[Said]) -> String {
     let body = html! {
         header.top {
             h1 { (title) }
+            @if let Some(conclusion) = conclusion { p { b { (conclusion) } } }
             div.scroll tabindex="0" role="group" aria-label="Runs" { table {
                 thead { tr { th scope="col" { "run" } th scope="col" { "started" } th.n scope="col" { "results" } th.n scope="col" { "passed" } th scope="col" { "Kafka" } th scope="col" { "commit" } } }
                 tbody { @for run in runs { tr {

@@ -103,7 +103,7 @@ fn nothing_that_a_run_says_is_markup() {
     let run = run_page(RunPage { run_id: hostile, entries: &several, not_judged: &not_judged, caveats: hostile });
     let side = |name: &str| ComparedRun { name: name.into(), results: vec![&one.result] };
     let said = [Said { scenario: hostile.into(), metric: "recovery".into(), text: hostile.into() }];
-    for html in [run, comparison_page(&[side(hostile), side("b")], &said)] {
+    for html in [run, comparison_page(&[side(hostile), side("b")], &said, Some(hostile))] {
         assert_well_formed(&html);
         assert!(html.contains("&lt;script&gt;") && html.contains('ü'));
         for never in ["<script", "<img", "\"javascript:", " onerror='"] {
@@ -178,7 +178,7 @@ fn what_never_came_is_no_number() {
         ComparedRun { name: "new".into(), results: vec![&never, &never, &a] },
     ];
     let said = [Said { scenario: "story".into(), metric: "recovery".into(), text: "regressed: never back".into() }];
-    let html = comparison_page(&runs, &said);
+    let html = comparison_page(&runs, &said, None);
     assert_well_formed(&html);
     for text in
         ["▷", "never in most of 3 [1.3 s … &gt; 10 s], came 1 of 3; budget 2 s met 1 of 3", "regressed: never back"]
