@@ -116,6 +116,7 @@ const EXPECTED: &[Expected] = &[
         "duplicate-in-log",
         ("sends again what may be in the log, and promises idempotence", REPLIES),
     ),
+    correct("resent-acknowledgements", REPLIES),
     correct("lost-acknowledgements", REPLIES),
     bug(
         "busy-keys",

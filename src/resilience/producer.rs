@@ -6,12 +6,16 @@
 //! again by this module, unless at-least-once is declared acceptable. It knows no consumers and no dead letters.
 //!
 //! Order: records of one topic reach librdkafka in the order of the calls of [`ResilientProducer::send`], and
-//! librdkafka keeps it within a partition. What is sent again goes before everything of its topic that librdkafka has
-//! not got yet. The one gap: a record behind the failed one may have been acknowledged already.
+//! librdkafka keeps it within a partition. Time-outs cannot break it: `message.timeout.ms` is the time of one attempt,
+//! and librdkafka gets that of all (one more than the retries, at most their deadline), within which a record keeps its
+//! place. What is sent again (after a fatal error, or one for which librdkafka gives a record up at once) goes before
+//! everything of its topic that librdkafka has not got. The one gap: behind a record that was given up at once, others
+//! may be in librdkafka already. With at-least-once, time-outs are sent again, too, and no order is promised.
 
 mod delivery;
 mod driver;
 mod lanes;
+mod patience;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -123,12 +127,16 @@ impl ProducerBuilder {
     }
 
     /// How often and how soon a record that is certainly not in the log is sent again. Default [`RetryConfig::default`].
+    ///
+    /// One attempt takes `message.timeout.ms` at most. A record has that time for each, up to the deadline if there is
+    /// one; then it fails, as not or as possibly persisted. With `max_retries` 0 it fails after the first.
     pub fn retry(mut self, retry: RetryConfig) -> Self {
         self.limits.retry = retry;
         self
     }
 
-    /// Also sends again what may be in the log: duplicates instead of errors. Default false.
+    /// Also sends again what may be in the log: duplicates instead of errors, and no order among what timed out and
+    /// what was sent after it. Default false.
     pub fn at_least_once(mut self, acceptable: bool) -> Self {
         self.limits.at_least_once = acceptable;
         self
@@ -164,6 +172,7 @@ impl ProducerBuilder {
         if !self.overrides.contains_key("bootstrap.servers") {
             config.set("bootstrap.servers", self.bootstrap);
         }
+        patience::stretch(&mut config, &self.limits);
         let shared = Shared::start(config, self.limits, self.on_signal)?;
         Ok(ResilientProducer { handle: Arc::new(Handle { shared }) })
     }

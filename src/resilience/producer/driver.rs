@@ -101,7 +101,7 @@ impl Shared {
         let partition = record.partition;
         let entry = Entry {
             record,
-            ticket: Box::new(Ticket { answer: sender, attempts: 0, since: now, partition }),
+            ticket: Box::new(Ticket { answer: sender, attempts: 0, since: now, place: 0, partition }),
             not_before: now,
             give_up: now.saturating_add(nanos(self.limits.max_wait)),
         };
@@ -325,6 +325,10 @@ impl Shared {
     /// Whether, and when, a record that librdkafka gave up is sent again.
     fn resend_after(&self, code: i32, persistence: Persistence, ticket: &Ticket) -> Option<Duration> {
         let retry = &self.limits.retry;
+        // It had the time of all its attempts; see `patience`.
+        if code == RDKafkaErrorCode::MessageTimedOut as i32 && !self.limits.at_least_once {
+            return None;
+        }
         let late = retry.deadline.is_some_and(|d| self.clock.now().saturating_sub(ticket.since) >= nanos(d));
         let closing = self.close_at.load(Ordering::Acquire) <= self.clock.now();
         if late || closing || ticket.attempts > retry.max_retries {

@@ -29,6 +29,8 @@ pub(super) struct Ticket {
     pub attempts: u32,
     /// When it was sent first.
     pub since: Nanos,
+    /// Its place among all sends; 0: not given yet.
+    pub place: u64,
     /// The partition that the record named.
     pub partition: Option<i32>,
 }
@@ -45,6 +47,7 @@ const SENDABLE: usize = 5;
 
 #[derive(Default)]
 struct Lane {
+    /// By place: several may fail together, and not in their order.
     again: VecDeque<Entry>,
     fresh: VecDeque<Entry>,
     /// Handed to librdkafka and without a result; only counted for a fixed partition.
@@ -70,6 +73,7 @@ pub(super) struct Lanes {
     pub client: Option<Arc<Client>>,
     lanes: HashMap<LaneKey, Lane>,
     pub waiting: usize,
+    places: u64,
     /// librdkafka's queue had no room, or there was no client, at the last try.
     pub full: bool,
     pub closed: bool,
@@ -91,7 +95,9 @@ impl Lanes {
 
     pub fn push_again(&mut self, entry: Entry) {
         self.waiting += 1;
-        self.lanes.entry(key_of(&entry)).or_default().again.push_back(entry);
+        let again = &mut self.lanes.entry(key_of(&entry)).or_default().again;
+        let at = again.partition_point(|before| before.ticket.place < entry.ticket.place);
+        again.insert(at, entry);
     }
 
     /// A record that named its partition has its result.
@@ -106,7 +112,9 @@ impl Lanes {
     }
 
     /// Hands a fresh record to librdkafka if nothing of its lane is before it and it can be sent soon.
-    pub fn offer(&mut self, entry: Entry) -> Offered {
+    pub fn offer(&mut self, mut entry: Entry) -> Offered {
+        self.places += 1;
+        entry.ticket.place = self.places;
         let key = key_of(&entry);
         let lane = self.lanes.get(&key);
         if lane.is_some_and(|l| !l.again.is_empty() || !l.fresh.is_empty() || l.in_client >= SENDABLE) {
@@ -209,3 +217,25 @@ impl Lanes {
 }
 
 const INVALID_ARGUMENT: i32 = RDKafkaErrorCode::InvalidArgument as i32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(place: u64) -> Entry {
+        let (answer, _) = oneshot::channel();
+        let ticket = Box::new(Ticket { answer, attempts: 1, since: 0, place, partition: None });
+        Entry { record: Record::to("out"), ticket, not_before: 0, give_up: Nanos::MAX }
+    }
+
+    #[test]
+    fn what_fails_out_of_order_is_sent_again_in_order() {
+        // As a purge reports: the queue first, then what was in flight before it.
+        let mut lanes = Lanes::default();
+        for place in [4, 5, 6, 1, 2, 3] {
+            lanes.push_again(entry(place));
+        }
+        let places: Vec<u64> = lanes.take_all().into_iter().map(|entry| entry.ticket.place).collect();
+        assert_eq!(places, [1, 2, 3, 4, 5, 6]);
+    }
+}

@@ -97,7 +97,7 @@ pub const RECOVERY: &[ClientProperty] = &[
         value: "300000",
         stock: "300000",
         role: Some(ClientRole::Producer),
-        reason: "said aloud: retries inside the client are the only ones that a broker can recognise, so they get five minutes to ride out an outage before a record is handed back as perhaps persisted",
+        reason: "said aloud: retries inside the client are the only ones that a broker can recognise, so they get five minutes for each attempt to ride out an outage before a record is handed back as perhaps persisted",
     },
     ClientProperty {
         key: "message.max.bytes",
