@@ -96,7 +96,7 @@ pub struct Case<'h> {
     pub history: &'h History,
     pub plan: Option<&'h Plan>,
     pub promises: Promises,
-    pub ledger: Ledger<'h>,
+    pub ledger: Ledger,
     pub marks: Marks,
     /// `None`: the history has no plan.
     pub analysis: Option<Analysis>,
@@ -109,8 +109,12 @@ pub struct Case<'h> {
 impl<'h> Case<'h> {
     /// Prepares a history for checking: its ledger, its marks, its scopes.
     pub fn of(history: &'h History) -> Self {
-        let ledger = Ledger::of(history);
-        let marks = Marks::of(history);
+        Self::with(history, Ledger::of(history))
+    }
+
+    /// The same where the ledger was made while the history was read.
+    pub fn with(history: &'h History, ledger: Ledger) -> Self {
+        let marks = Marks::of(history, ledger.last);
         let analysis = Analysis::of(history, &ledger, &marks);
         let bites = analysis.as_ref().map_or(Vec::new(), |analysis| bites(history, &ledger, analysis));
         let lost = ledger.fates().filter(|(_, fate)| matches!(fate, Fate::LostInLog | Fate::LostInApp)).count() as u64;

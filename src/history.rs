@@ -2,6 +2,7 @@
 //! recovery, `recheck`). Knows nothing of clusters, clients or verdicts.
 
 mod file;
+mod line;
 mod op;
 mod recorder;
 #[cfg(test)]
@@ -11,6 +12,7 @@ pub(crate) mod sim;
 #[cfg(test)]
 pub(crate) mod story;
 
-pub use file::{History, HistoryError, read_history};
+pub use file::{Entry, History, HistoryError, Reader, read_history};
+pub use line::{Act, At, Line};
 pub use op::{Event, Header, Op, OpError, Origin, Outcome, Promises, Stage, Topics};
 pub use recorder::{Recorder, RecorderError};

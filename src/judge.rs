@@ -9,7 +9,7 @@ use crate::budget::{self, BudgetRow, Counts};
 use crate::checker::{self, Case, Finding, Severity};
 use crate::clock::seconds;
 use crate::history::{History, Op};
-use crate::ledger::Sent;
+use crate::ledger::{Ledger, Sent};
 use crate::plan::Since;
 use crate::recovery::{self, FaultRow, Recovery};
 use crate::verdict::{Reason, Verdict};
@@ -29,6 +29,8 @@ pub struct Judgement {
     pub faults: Vec<FaultRow>,
     pub phases: Vec<PhaseRow>,
     pub components: Components,
+    /// When the last event was, seconds since the start.
+    pub duration_s: f64,
 }
 
 /// The counts of the first promise. A count that was not reached by the final read is in `undetermined`.
@@ -115,9 +117,19 @@ pub struct SignalRow {
 
 /// Judges a history. Never fails: what cannot be decided is a reason to be inconclusive.
 pub fn judge(history: &History) -> Judgement {
-    let case = Case::of(history);
-    let findings = checker::check(&case);
-    let integrity = integrity(&case, &findings);
+    judge_case(&Case::of(history))
+}
+
+/// The same of a history that was read into its ledger.
+pub fn judge_ledger(history: &History, ledger: Ledger) -> Judgement {
+    judge_case(&Case::with(history, ledger))
+}
+
+/// The same of what was prepared.
+pub fn judge_case(case: &Case<'_>) -> Judgement {
+    let history = case.history;
+    let findings = checker::check(case);
+    let integrity = integrity(case, &findings);
     let analysis = case.analysis.as_ref();
     let measure = |since| analysis.map(|analysis| recovery::measure_since(history, &case.ledger, analysis, since));
     let since = case.plan.and_then(|plan| plan.budget.recovery?.since);
@@ -137,7 +149,7 @@ pub fn judge(history: &History) -> Judgement {
         };
         budget::hold(&plan.budget, counts, observed, measure)
     });
-    let components = components(&case);
+    let components = components(case);
     let mut reasons = reasons(&findings, &budgets);
     reasons.extend(case.plan.into_iter().flat_map(|plan| expect::missed(&plan.expect, &integrity, &components)));
     reasons.sort_by_key(|(verdict, _)| std::cmp::Reverse(*verdict));
@@ -148,8 +160,9 @@ pub fn judge(history: &History) -> Judgement {
         recovery,
         budgets,
         faults: recovery::fault_rows(&case.marks, &case.bites, case.plan),
-        phases: phases(&case),
+        phases: phases(case),
         components,
+        duration_s: seconds(case.ledger.last),
     }
 }
 
@@ -174,15 +187,15 @@ fn reasons(findings: &[Finding], budgets: &[BudgetRow]) -> Vec<(Verdict, Reason)
 
 fn integrity(case: &Case<'_>, findings: &[Finding]) -> Integrity {
     let count = |kind: &str| findings.iter().find(|finding| finding.kind == kind).map_or(0, |finding| finding.count);
-    let rows = &case.ledger.rows;
-    let sent = |sent: Sent| rows.iter().filter(|row| row.sent() == sent).count() as u64;
+    let rows = || case.ledger.rows();
+    let sent = |sent: Sent| rows().filter(|row| row.sent() == sent).count() as u64;
     Integrity {
-        attempted: rows.len() as u64 - sent(Sent::Never),
+        attempted: case.ledger.len() as u64 - sent(Sent::Never),
         acked: sent(Sent::Acked),
         indeterminate: sent(Sent::Indeterminate),
         failed: sent(Sent::Failed),
-        delivered: case.ledger.deliveries.len() as u64,
-        dead_lettered: rows.iter().filter(|row| row.dead_letters > 0).count() as u64,
+        delivered: case.ledger.delivered,
+        dead_lettered: rows().filter(|row| row.dead_letters() > 0).count() as u64,
         lost: count("lost-in-log") + count("lost-in-app"),
         lost_in_log: count("lost-in-log"),
         lost_in_app: count("lost-in-app"),
@@ -193,7 +206,7 @@ fn integrity(case: &Case<'_>, findings: &[Finding]) -> Integrity {
         reordered: count("reordered"),
         unexpected: count("unexpected"),
         wrongly_dead_lettered: count("wrongly-dead-lettered"),
-        effects: rows.iter().filter(|row| row.effects > 0).count() as u64,
+        effects: rows().filter(|row| row.effects() > 0).count() as u64,
         anomalies: findings.iter().filter(|finding| finding.found()).cloned().collect(),
     }
 }
@@ -234,3 +247,5 @@ mod edges;
 mod recoveries;
 #[cfg(test)]
 mod stories;
+#[cfg(test)]
+mod streamed;

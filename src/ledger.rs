@@ -2,19 +2,34 @@
 //!
 //! Owns the counting: what was sent, acknowledged, found in the input log, delivered, served, dead-lettered. Must not
 //! judge: which count is an anomaly is the checkers' business.
+//!
+//! A history has millions of records, and nearly all of them are sent once, acknowledged once, found once and served once.
+//! So a row is a few packed numbers ([`rows`]), the places are arrays by offset ([`board`]), and whatever is rare (a second
+//! acknowledgement, a delivery again, a dead letter) stands in a side table: about 31 bytes a record in all.
 
+mod board;
+mod column;
 mod coverage;
 mod index;
 mod polls;
+mod read;
+mod rows;
 
 pub use coverage::{Coverage, Reach};
 pub use index::{Tp, Tps};
 pub use polls::{Actor, Actors, Committed, Leap, Polls};
+pub use read::{Intake, read};
+pub use rows::Row;
 
-use index::Ids;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use board::{ACKED, Board, DELIVERED, FOUND};
+use index::{Ids, Keys};
+use rows::{Count, Flag, Rows};
 
 use crate::clock::Nanos;
-use crate::history::{Event, History, Op, Origin, Outcome};
+use crate::history::{Act, Event, Header, History, Line, Op, Outcome};
+use crate::plan::TopicPartition;
 
 /// How the sender's side stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,201 +61,87 @@ pub enum Fate {
 pub struct Place {
     pub tp: Tp,
     pub offset: i64,
-    /// Index into [`Ledger::rows`].
+    /// The row's number.
     pub row: u32,
 }
 
 /// A dead letter as it was found.
-#[derive(Clone, Debug)]
-pub struct Letter<'h> {
+#[derive(Clone, Copy, Debug)]
+pub struct Letter {
     pub place: Place,
-    pub origin: Option<&'h Origin>,
+    origin: Option<(Tp, i64)>,
     pub complete: bool,
 }
 
-/// Everything that is known about one record id.
-#[derive(Clone, Debug, Default)]
-pub struct Row<'h> {
-    pub id: &'h str,
-    pub key: Option<&'h str>,
-    pub seq: Option<u64>,
-    pub poison: bool,
-    /// Its bytes in the input log are not the ones that were sent.
-    pub altered: bool,
-    pub invokes: u32,
-    pub oks: u32,
-    pub fails: u32,
-    pub infos: u32,
-    /// Intended time; where the history has none, the time of the first attempt.
-    pub due: Option<Nanos>,
-    /// Input topic partition, as far as the sender or the log told.
-    pub tp: Option<Tp>,
-    /// Who sent it.
-    pub producer: Option<Actor>,
-    /// Acknowledged offset; `None`: not acknowledged, or acknowledged without one (acks=0).
-    pub offset: Option<i64>,
-    /// First acknowledgement.
-    pub acked: Option<Nanos>,
-    /// First failed or indeterminate outcome.
-    pub errored: Option<Nanos>,
-    /// Distinct places in the input log.
-    pub in_log: u32,
-    /// Distinct places in the output topic.
-    pub effects: u32,
-    /// Distinct places in the dead-letter topic.
-    pub dead_letters: u32,
-    /// Deliveries to members, every one counted.
-    pub delivered: u32,
-    /// When its first effect or dead letter was appended.
-    pub served: Option<Nanos>,
-    /// The group has committed past every place at which it stands in the input log.
-    pub passed: bool,
-}
-
-impl Row<'_> {
-    /// The sender's side. One acknowledged attempt outweighs the others; one open attempt outweighs failed ones.
-    pub fn sent(&self) -> Sent {
-        match () {
-            () if self.oks > 0 => Sent::Acked,
-            () if self.infos > 0 || self.invokes > self.fails => Sent::Indeterminate,
-            () if self.fails > 0 => Sent::Failed,
-            () => Sent::Never,
-        }
-    }
-
-    /// Somebody read it from the log, or saw what the application made of it.
-    pub fn found(&self) -> bool {
-        self.in_log > 0 || self.served()
-    }
-
-    /// It has an effect or a dead letter.
-    pub fn served(&self) -> bool {
-        self.effects > 0 || self.dead_letters > 0
-    }
+/// A send that failed or may have failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    pub t: Nanos,
+    pub actor: Actor,
+    /// It certainly did not happen.
+    pub certain: bool,
 }
 
 /// The rows, the places, and how far reads and commits came.
-#[derive(Debug)]
-pub struct Ledger<'h> {
-    pub rows: Vec<Row<'h>>,
+#[derive(Debug, Default)]
+pub struct Ledger {
+    rows: Rows,
+    ids: Ids,
+    keys: Keys,
     pub tps: Tps,
     pub actors: Actors,
     pub coverage: Coverage,
     pub polls: Polls,
-    /// Acknowledged places, sorted.
-    pub acks: Vec<Place>,
-    /// What the final read found in the input topic: sorted, each place once.
-    pub log: Vec<Place>,
-    /// What it found in the output topic.
-    pub effects: Vec<Place>,
-    /// What it found in the dead-letter topic, sorted.
-    pub letters: Vec<Letter<'h>>,
-    /// Every delivery to a member: sorted, repeated when delivered again.
-    pub deliveries: Vec<Place>,
+    /// What the final read found in the dead-letter topic, sorted, each place once.
+    pub letters: Vec<Letter>,
+    /// Sends that did not go well, in the order of the history.
+    pub troubles: Vec<Trouble>,
+    /// Deliveries to members, every one counted.
+    pub delivered: u64,
+    /// Of the latest event.
+    pub last: Nanos,
+    /// Where records were acknowledged, found in the input topic and delivered.
+    input: Board,
+    /// Where effects were found.
+    output: Board,
+    /// Topic partitions that dead letters name: to be named is not to be mentioned.
+    origins: Tps,
+    /// Acknowledged there, and not for the first time.
+    acked_again: BTreeSet<Place>,
+    /// Acknowledged offsets of records whose topic partition was not known.
+    acked_nowhere: HashMap<u32, i64>,
+    /// Acknowledged offsets of records that the log does not hold there; by row.
+    acked_unseen: Vec<(u32, i64)>,
+    /// Deliveries from a place beyond the first.
+    again: BTreeMap<Place, u32>,
 }
 
-impl<'h> Ledger<'h> {
-    /// Builds the ledger in one pass over the events, then sorts the places.
-    pub fn of(history: &'h History) -> Self {
-        let mut ledger = Self {
-            rows: Vec::new(),
-            tps: Tps::default(),
-            actors: Actors::default(),
-            coverage: Coverage::default(),
-            polls: Polls::default(),
-            acks: Vec::new(),
-            log: Vec::new(),
-            effects: Vec::new(),
-            letters: Vec::new(),
-            deliveries: Vec::new(),
-        };
-        let mut ids = Ids::default();
+impl Ledger {
+    /// Builds the ledger of a history in memory.
+    pub fn of(history: &History) -> Self {
+        let mut ledger = Self::default();
         for event in &history.events {
-            ledger.take(event, &mut ids);
+            ledger.note(event);
         }
-        ledger.finish(history);
+        ledger.finish(&history.header);
         ledger
     }
 
-    fn row(&mut self, ids: &mut Ids<'h>, id: &'h str) -> (u32, &mut Row<'h>) {
-        let index = ids.of(id, self.rows.len());
-        if index as usize == self.rows.len() {
-            self.rows.push(Row { id, ..Row::default() });
+    fn row_of(&mut self, id: &str) -> u32 {
+        let row = self.ids.of(id, self.rows.len());
+        if row == self.rows.len() {
+            self.rows.push();
         }
-        (index, &mut self.rows[index as usize])
+        row
     }
 
-    fn take(&mut self, event: &'h Event, ids: &mut Ids<'h>) {
+    /// Takes in an event of any kind.
+    fn note(&mut self, event: &Event) {
+        if let Some(line) = Line::of(event) {
+            return self.take(&line);
+        }
+        self.last = self.last.max(event.t);
         match &event.op {
-            Op::Send { r#type, id, tp, key, seq, due, poison, offset, .. } => {
-                let tp = tp.as_ref().map(|tp| self.tps.of(tp));
-                let actor = self.actors.of(event.actor.as_deref());
-                let (index, row) = self.row(ids, id);
-                row.tp = tp.or(row.tp);
-                match r#type {
-                    Outcome::Invoke => {
-                        row.invokes += 1;
-                        row.producer = row.producer.or(Some(actor));
-                        row.key = row.key.or(key.as_deref());
-                        row.seq = row.seq.or(*seq);
-                        row.poison |= poison;
-                        row.due = row.due.or(*due).or(Some(event.t));
-                    }
-                    Outcome::Ok => {
-                        row.oks += 1;
-                        row.acked = row.acked.or(Some(event.t));
-                        let offset = offset.filter(|o| *o >= 0);
-                        row.offset = row.offset.or(offset);
-                        if let (Some(tp), Some(offset)) = (row.tp, offset) {
-                            self.acks.push(Place { tp, offset, row: index });
-                        }
-                    }
-                    Outcome::Fail => {
-                        row.fails += 1;
-                        row.errored = row.errored.or(Some(event.t));
-                    }
-                    Outcome::Info => {
-                        row.infos += 1;
-                        row.errored = row.errored.or(Some(event.t));
-                    }
-                }
-            }
-            Op::Deliver { id, tp: name, offset, r#type: Outcome::Ok } => {
-                let tp = self.tps.of(name);
-                let (row, _) = self.row(ids, id);
-                let actor = self.actors.of(event.actor.as_deref());
-                self.polls.deliver(actor, (tp, name), *offset, event.t, row);
-                self.deliveries.push(Place { tp, offset: *offset, row });
-            }
-            Op::LogRead { id, tp, offset, intact, r#type: Outcome::Ok } => {
-                let tp = self.tps.of(tp);
-                let (index, row) = self.row(ids, id);
-                row.altered |= !intact;
-                row.tp = row.tp.or(Some(tp));
-                self.log.push(Place { tp, offset: *offset, row: index });
-            }
-            Op::Effect { id, key, seq, tp, offset, appended, r#type: Outcome::Ok } => {
-                let tp = self.tps.of(tp);
-                let (index, row) = self.row(ids, id);
-                row.key = row.key.or(key.as_deref());
-                row.seq = row.seq.or(*seq);
-                row.served = earlier(row.served, *appended);
-                self.effects.push(Place { tp, offset: *offset, row: index });
-            }
-            Op::DeadLetter { id, tp, offset, origin, complete, appended, r#type: Outcome::Ok } => {
-                let tp = self.tps.of(tp);
-                let (index, row) = self.row(ids, id);
-                row.served = earlier(row.served, *appended);
-                let place = Place { tp, offset: *offset, row: index };
-                self.letters.push(Letter { place, origin: origin.as_ref(), complete: *complete });
-            }
-            Op::Commit { tp, offset, r#type: Outcome::Ok, .. } => {
-                let tp = self.tps.of(tp);
-                let watched = event.actor.as_deref() == Some("group");
-                self.coverage.commit(tp, *offset, watched);
-                let actor = self.actors.of(event.actor.as_deref());
-                self.polls.commits.push(Committed { tp, offset: *offset, t: event.t, actor, watched });
-            }
             Op::Assign { tps, r#type: Outcome::Ok, .. } => {
                 let actor = self.actors.of(event.actor.as_deref());
                 for tp in tps {
@@ -259,77 +160,296 @@ impl<'h> Ledger<'h> {
                 self.polls.exit(actor);
             }
             Op::FinalRead { r#type, tp, from, to } => {
-                let tp = self.tps.of(tp);
+                let tp = self.tps.of(tp.into());
                 self.coverage.read(tp, *from, *to, *r#type == Outcome::Ok, event.t);
             }
             _ => {}
         }
     }
 
-    fn finish(&mut self, history: &History) {
-        for places in [&mut self.acks, &mut self.log, &mut self.effects] {
-            places.sort_unstable();
-            // A final read that began again reports a place twice.
-            places.dedup();
-        }
-        self.deliveries.sort_unstable();
-        self.letters.sort_by_key(|letter| letter.place);
-        self.letters.dedup_by_key(|letter| letter.place);
-        for place in &self.log {
-            self.rows[place.row as usize].in_log += 1;
-        }
-        for place in &self.effects {
-            self.rows[place.row as usize].effects += 1;
-        }
-        for letter in &self.letters {
-            self.rows[letter.place.row as usize].dead_letters += 1;
-        }
-        self.coverage.finish(history, &self.tps);
-        for row in &mut self.rows {
-            row.passed = true;
-        }
-        for place in &self.deliveries {
-            let row = &mut self.rows[place.row as usize];
-            row.delivered += 1;
-            row.tp = row.tp.or(Some(place.tp));
-        }
-        for place in self.log.iter().chain(&self.deliveries) {
-            let row = &mut self.rows[place.row as usize];
-            row.passed &= self.coverage.committed(place.tp).is_some_and(|committed| committed > place.offset);
+    /// Takes in what is said about one record, or a commit.
+    pub fn take(&mut self, line: &Line<'_>) {
+        self.last = self.last.max(line.t);
+        match line.act {
+            Act::Send { outcome, id, tp, key, seq, due, poison, offset } => {
+                let tp = tp.map(|tp| self.tps.of(tp));
+                let actor = self.actors.of(line.actor);
+                let row = self.row_of(id);
+                if let Some(tp) = tp {
+                    self.rows.set_tp(row, tp);
+                }
+                match outcome {
+                    Outcome::Invoke => self.invoke(row, actor, (key, seq), due.unwrap_or(line.t), poison),
+                    Outcome::Ok => self.acknowledge(row, line.t, offset.filter(|offset| *offset >= 0)),
+                    Outcome::Fail | Outcome::Info => {
+                        let certain = outcome == Outcome::Fail;
+                        self.rows.add(row, if certain { Count::Fails } else { Count::Infos });
+                        self.troubles.push(Trouble { t: line.t, actor, certain });
+                    }
+                }
+            }
+            Act::Deliver { id, tp: at, offset } => {
+                let tp = self.tps.of(at);
+                let row = self.row_of(id);
+                let actor = self.actors.of(line.actor);
+                self.polls.deliver(actor, (tp, at), offset, line.t, row);
+                let place = Place { tp, offset, row };
+                self.delivered += 1;
+                self.rows.add(row, Count::Delivered);
+                if !self.input.mark(place, DELIVERED) {
+                    *self.again.entry(place).or_default() += 1;
+                }
+            }
+            Act::LogRead { id, tp, offset, intact } => {
+                let tp = self.tps.of(tp);
+                let row = self.row_of(id);
+                if !intact {
+                    self.rows.set(row, Flag::Altered);
+                }
+                if self.rows.tp(row).is_none() {
+                    self.rows.set_tp(row, tp);
+                }
+                // A final read that began again reports a place twice.
+                if self.input.mark(Place { tp, offset, row }, FOUND) {
+                    self.rows.add(row, Count::InLog);
+                }
+            }
+            Act::Effect { id, key, seq, tp, offset, appended } => {
+                let tp = self.tps.of(tp);
+                let row = self.row_of(id);
+                self.identify(row, key, seq);
+                self.serve(row, appended);
+                if self.output.mark(Place { tp, offset, row }, FOUND) {
+                    self.rows.add(row, Count::Effects);
+                }
+            }
+            Act::DeadLetter { id, tp, offset, origin, complete, appended } => {
+                let tp = self.tps.of(tp);
+                let row = self.row_of(id);
+                self.serve(row, appended);
+                let origin = origin.map(|(tp, offset)| (self.origins.of(tp), offset));
+                self.letters.push(Letter { place: Place { tp, offset, row }, origin, complete });
+            }
+            Act::Commit { tp, offset } => {
+                let tp = self.tps.of(tp);
+                let watched = line.actor == Some("group");
+                self.coverage.commit(tp, offset, watched);
+                let actor = self.actors.of(line.actor);
+                self.polls.commits.push(Committed { tp, offset, t: line.t, actor, watched });
+            }
         }
     }
 
+    fn invoke(&mut self, row: u32, actor: Actor, (key, seq): (Option<&str>, Option<u64>), due: Nanos, poison: bool) {
+        if self.rows.count(row, Count::Invokes) == 0 {
+            self.rows.producer.set(row, actor.0, self.rows.len() as usize);
+            self.rows.due.set(row, due);
+        }
+        self.rows.add(row, Count::Invokes);
+        self.identify(row, key, seq);
+        if poison {
+            self.rows.set(row, Flag::Poison);
+        }
+    }
+
+    fn acknowledge(&mut self, row: u32, t: Nanos, offset: Option<i64>) {
+        self.rows.add(row, Count::Oks);
+        if self.rows.acked.get(row).is_none() {
+            self.rows.acked.set(row, t);
+        }
+        let Some(offset) = offset else { return };
+        let first = !self.rows.is(row, Flag::Placed);
+        self.rows.set(row, Flag::Placed);
+        match self.rows.tp(row) {
+            Some(tp) => {
+                let place = Place { tp, offset, row };
+                if self.input.mark(place, ACKED) && !first {
+                    self.acked_again.insert(place);
+                }
+            }
+            None if first => {
+                self.acked_nowhere.insert(row, offset);
+            }
+            None => {}
+        }
+    }
+
+    /// The first that names a key or a sequence number is right.
+    fn identify(&mut self, row: u32, key: Option<&str>, seq: Option<u64>) {
+        if let Some(key) = key
+            && self.rows.key.get(row).is_none()
+        {
+            self.rows.key.set(row, self.keys.of(key));
+        }
+        if let Some(seq) = seq
+            && self.rows.seq.get(row).is_none()
+        {
+            self.rows.seq.set(row, seq);
+        }
+    }
+
+    fn serve(&mut self, row: u32, appended: Option<Nanos>) {
+        if let Some(t) = appended
+            && self.rows.served.get(row).is_none_or(|known| t < known)
+        {
+            self.rows.served.set(row, t);
+        }
+    }
+
+    fn finish(&mut self, header: &Header) {
+        self.letters.sort_by_key(|letter| letter.place);
+        self.letters.dedup_by_key(|letter| letter.place);
+        for letter in &self.letters {
+            self.rows.add(letter.place.row, Count::DeadLetters);
+        }
+        self.coverage.finish(header, &self.tps);
+        for tp in self.input.tps() {
+            for place in self.input.of(tp, DELIVERED) {
+                if self.rows.tp(place.row).is_none() {
+                    self.rows.set_tp(place.row, tp);
+                }
+            }
+            let open = self.coverage.committed(tp).unwrap_or(i64::MIN);
+            for place in self.input.between(tp, open, i64::MAX, FOUND | DELIVERED) {
+                self.rows.set(place.row, Flag::Ahead);
+            }
+            for place in self.input.of(tp, ACKED) {
+                if self.rows.count(place.row, Count::InLog) == 0 && !self.acked_again.contains(&place) {
+                    self.acked_unseen.push((place.row, place.offset));
+                }
+            }
+        }
+        self.acked_unseen.sort_unstable();
+    }
+
+    fn acked_offset(&self, row: u32) -> Option<i64> {
+        if let Some(offset) = self.acked_nowhere.get(&row) {
+            return Some(*offset);
+        }
+        if let Ok(at) = self.acked_unseen.binary_search_by_key(&row, |(row, _)| *row) {
+            return Some(self.acked_unseen[at].1);
+        }
+        let own = self.rows.tp(row);
+        let tps = own.into_iter().chain(self.input.tps().filter(|tp| Some(*tp) != own));
+        let mut places = tps.flat_map(|tp| self.input.of(tp, ACKED));
+        places.find(|place| place.row == row && !self.acked_again.contains(place)).map(|place| place.offset)
+    }
+
+    /// All rows, in the order of their ids' first mention.
+    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        (0..self.rows.len()).map(move |number| Row { ledger: self, number })
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len() as usize
+    }
+
+    /// No record was mentioned.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A row by its number.
+    pub fn row(&self, number: u32) -> Row<'_> {
+        Row { ledger: self, number }
+    }
+
+    /// A row by its id.
+    pub fn find(&self, id: &str) -> Option<Row<'_>> {
+        self.ids.find(id).map(|number| self.row(number))
+    }
+
+    /// How many keys there are.
+    pub fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Acknowledged places of one topic partition.
+    pub fn acks_in(&self, tp: Tp) -> impl Iterator<Item = Place> {
+        self.input.of(tp, ACKED)
+    }
+
+    /// The first acknowledged offset of each row, with its number, by topic partition and offset.
+    pub fn first_acks(&self) -> impl Iterator<Item = (u32, i64)> {
+        let places = self.input.all(ACKED).filter(|place| !self.acked_again.contains(place));
+        places
+            .map(|place| (place.row, place.offset))
+            .chain(self.acked_nowhere.iter().map(|(row, offset)| (*row, *offset)))
+    }
+
+    /// What the final read found in the input topic: by topic partition and offset, each place once.
+    pub fn log(&self) -> impl Iterator<Item = Place> {
+        self.input.all(FOUND)
+    }
+
+    /// The same of one topic partition, from one offset to another, which is excluded.
+    pub fn log_between(&self, tp: Tp, from: i64, to: i64) -> impl Iterator<Item = Place> {
+        let last = to.checked_sub(1);
+        last.into_iter().flat_map(move |last| self.input.between(tp, from, last, FOUND))
+    }
+
+    /// What it found in the output topic.
+    pub fn effects(&self) -> impl Iterator<Item = Place> {
+        self.output.all(FOUND)
+    }
+
+    /// Some member was delivered what stands there.
+    pub fn was_delivered(&self, tp: Tp, offset: i64) -> bool {
+        self.input.between(tp, offset, offset, DELIVERED).next().is_some()
+    }
+
+    /// Places that were delivered more than once, with the number of deliveries.
+    pub fn redelivered(&self) -> impl Iterator<Item = (Place, u64)> {
+        self.again.iter().map(|(place, again)| (*place, 1 + u64::from(*again)))
+    }
+
+    /// Where a dead letter came from, by its own headers.
+    pub fn origin(&self, letter: &Letter) -> Option<(&TopicPartition, i64)> {
+        letter.origin.map(|(tp, offset)| (self.origins.name(tp), offset))
+    }
+
+    /// Places of any topic that more than one row was acknowledged, delivered, found or served at, with these rows.
+    pub fn shared_places(&self) -> BTreeMap<(Tp, i64), Vec<u32>> {
+        let mut suspects: BTreeSet<(Tp, i64)> = self.input.shared().chain(self.output.shared()).collect();
+        suspects.extend(self.letters.iter().map(|letter| (letter.place.tp, letter.place.offset)));
+        // An input topic that is an output topic too.
+        for tp in self.output.tps().filter(|tp| self.input.of(*tp, u32::MAX).next().is_some()) {
+            suspects.extend(self.output.of(tp, FOUND).map(|place| (tp, place.offset)));
+        }
+        let rows = |(tp, offset): (Tp, i64)| {
+            let letters = self.letters.partition_point(|letter| (letter.place.tp, letter.place.offset) < (tp, offset));
+            let letters = self.letters[letters..].iter().map(|letter| letter.place);
+            let letters = letters.take_while(|place| (place.tp, place.offset) == (tp, offset));
+            let places =
+                [&self.input, &self.output].into_iter().flat_map(|board| board.between(tp, offset, offset, u32::MAX));
+            let mut rows: Vec<u32> = places.chain(letters).map(|place| place.row).collect();
+            rows.sort_unstable();
+            rows.dedup();
+            rows
+        };
+        suspects.into_iter().map(|place| (place, rows(place))).filter(|(_, rows)| rows.len() > 1).collect()
+    }
+
     /// What became of a record. Only for records that a send was begun for.
-    pub fn fate(&self, row: &Row<'_>) -> Fate {
+    pub fn fate(&self, row: Row<'_>) -> Fate {
         if row.served() {
             return Fate::Served;
         }
-        if row.in_log == 0 {
-            match (row.sent(), self.coverage.decides(row.tp, row.offset, row.acked)) {
+        if row.in_log() == 0 {
+            match (row.sent(), self.coverage.decides(row.tp(), row.offset(), row.acked())) {
                 (Sent::Acked, true) => return Fate::LostInLog,
                 // A member saw it where the final read did not come: it is in the log.
-                (_, false) if row.delivered > 0 => {}
+                (_, false) if row.delivered() > 0 => {}
                 (Sent::Acked, false) => return Fate::Undetermined,
                 _ => return Fate::Absent,
             }
         }
-        if row.passed && self.coverage.outputs_complete() { Fate::LostInApp } else { Fate::Undetermined }
+        if row.passed() && self.coverage.outputs_complete() { Fate::LostInApp } else { Fate::Undetermined }
     }
 
     /// Records that a send was begun for, with what became of them.
-    pub fn fates(&self) -> impl Iterator<Item = (&Row<'h>, Fate)> {
-        self.rows.iter().filter(|row| row.sent() != Sent::Never).map(|row| (row, self.fate(row)))
-    }
-
-    /// The places of one row in a sorted list of places. A scan: for examples, not for counting.
-    pub fn places_of(places: &[Place], row: u32) -> Vec<Place> {
-        places.iter().filter(|place| place.row == row).copied().collect()
-    }
-}
-
-fn earlier(a: Option<Nanos>, b: Option<Nanos>) -> Option<Nanos> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
+    pub fn fates(&self) -> impl Iterator<Item = (Row<'_>, Fate)> {
+        self.rows().filter(|row| row.sent() != Sent::Never).map(|row| (row, self.fate(row)))
     }
 }

@@ -4,8 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::history::{HistoryError, read_history};
-use crate::judge::judge;
+use crate::history::HistoryError;
+use crate::judge::judge_ledger;
+use crate::ledger;
 use crate::report::{ScenarioContext, ScenarioResult};
 
 /// Why a run cannot be judged again.
@@ -37,9 +38,9 @@ pub fn recheck(path: &Path) -> Result<Vec<Rechecked>, RecheckError> {
 }
 
 fn recheck_file(path: &Path) -> Result<Rechecked, RecheckError> {
-    let history = read_history(path)?;
+    let (history, ledger) = ledger::read(path)?;
     let context = context_beside(path).unwrap_or_default();
-    let result = ScenarioResult::new(context, &history, judge(&history));
+    let result = ScenarioResult::new(context, &history, judge_ledger(&history, ledger));
     Ok(Rechecked { history: path.to_owned(), result })
 }
 

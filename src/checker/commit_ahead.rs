@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 
-use super::example::{Worst, records};
+use super::example::{Seen, Worst, records};
 use super::{Case, Checker, Example, Finding, Severity, Tp};
 use crate::clock::{Nanos, seconds, text_seconds};
 
@@ -26,23 +26,24 @@ fn check(case: &Case<'_>) -> Finding {
     let ledger = &case.ledger;
     // In each topic partition, when each higher offset was reached.
     let mut steps: HashMap<Tp, Vec<(Nanos, i64)>> = HashMap::new();
-    let mut commits = ledger.polls.commits.clone();
-    commits.sort_by_key(|commit| commit.t);
-    for commit in &commits {
+    let commits = &ledger.polls.commits;
+    let mut order: Vec<u32> = (0..commits.len() as u32).collect();
+    order.sort_by_key(|at| commits[*at as usize].t);
+    for commit in order.into_iter().map(|at| commits[at as usize]) {
         let steps = steps.entry(commit.tp).or_default();
         if steps.last().is_none_or(|(_, reached)| commit.offset > *reached) {
             steps.push((commit.t, commit.offset));
         }
     }
-    let mut seen = vec![false; ledger.rows.len()];
+    let mut seen = Seen::of(ledger);
     let mut worst = Worst::default();
-    for place in &ledger.log {
-        let row = &ledger.rows[place.row as usize];
-        let (Some(served), Some(steps)) = (row.served, steps.get(&place.tp)) else { continue };
+    for place in ledger.log() {
+        let row = ledger.row(place.row);
+        let (Some(served), Some(steps)) = (row.served_at(), steps.get(&place.tp)) else { continue };
         let passed = steps.partition_point(|(_, reached)| *reached <= place.offset);
         let Some((committed, reached)) = steps.get(passed) else { continue };
         let lead = served.saturating_sub(*committed);
-        if lead <= MARGIN || std::mem::replace(&mut seen[place.row as usize], true) {
+        if lead <= MARGIN || !seen.first(place.row) {
             continue;
         }
         worst.add(lead, || Example {

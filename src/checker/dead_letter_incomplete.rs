@@ -5,7 +5,7 @@
 //! found in the input topic. **Blind spots**: an origin that the final read did not reach is believed; without a
 //! convention and without an origin there is nothing to check.
 
-use super::{Case, Checker, EXAMPLES, Finding, Letter, Place, Severity};
+use super::{Case, Checker, EXAMPLES, Finding, Letter, Severity};
 
 pub(super) const CHECKER: Checker = Checker {
     name: "dead-letter-incomplete",
@@ -19,7 +19,7 @@ fn check(case: &Case<'_>) -> Finding {
         let Some(note) = wrong(case, letter) else { continue };
         count += 1;
         if examples.len() < EXAMPLES {
-            let mut example = case.example(&case.ledger.rows[letter.place.row as usize], note);
+            let mut example = case.example(case.ledger.row(letter.place.row), note);
             example.tp = Some(case.ledger.tps.name(letter.place.tp).to_string());
             example.offsets = vec![letter.place.offset];
             examples.push(example);
@@ -29,22 +29,20 @@ fn check(case: &Case<'_>) -> Finding {
     Finding::new(CHECKER.name, count, Severity::Fatal, message, examples)
 }
 
-fn wrong(case: &Case<'_>, letter: &Letter<'_>) -> Option<String> {
+fn wrong(case: &Case<'_>, letter: &Letter) -> Option<String> {
     if !letter.complete {
         return Some("a promised header is missing".to_owned());
     }
-    let (origin, ledger) = (letter.origin?, &case.ledger);
-    let named = format!("its origin {} offset {}", origin.tp, origin.offset);
-    let Some(tp) = ledger.tps.find(&origin.tp) else { return Some(format!("{named} is unknown")) };
-    let at = |place: &Place| (place.tp, place.offset).cmp(&(tp, origin.offset));
-    if let Ok(found) = ledger.log.binary_search_by(at) {
-        // Two records at one place are another checker's business: any of them will do.
-        let same = |place: &&Place| (place.tp, place.offset) == (tp, origin.offset);
-        let near = ledger.log[..found].iter().rev().take_while(same).chain(ledger.log[found..].iter().take_while(same));
-        let ids: Vec<&str> = near.map(|place| ledger.rows[place.row as usize].id).collect();
-        let own = ledger.rows[letter.place.row as usize].id;
-        return (!ids.contains(&own)).then(|| format!("{named} holds {}", ids.join(", ")));
+    let ledger = &case.ledger;
+    let (origin, offset) = ledger.origin(letter)?;
+    let named = format!("its origin {origin} offset {offset}");
+    let Some(tp) = ledger.tps.find(origin) else { return Some(format!("{named} is unknown")) };
+    // Two records at one place are another checker's business: any of them will do.
+    let there: Vec<u32> = ledger.log_between(tp, offset, offset.saturating_add(1)).map(|place| place.row).collect();
+    if !there.is_empty() {
+        let ids: Vec<_> = there.iter().map(|row| ledger.row(*row).id()).collect();
+        return (!there.contains(&letter.place.row)).then(|| format!("{named} holds {}", ids.join(", ")));
     }
-    let reached = ledger.coverage.decides(Some(tp), Some(origin.offset), Some(0));
+    let reached = ledger.coverage.decides(Some(tp), Some(offset), Some(0));
     reached.then(|| format!("{named} holds no record"))
 }

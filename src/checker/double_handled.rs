@@ -12,8 +12,8 @@ pub(super) const CHECKER: Checker =
 
 fn check(case: &Case<'_>) -> Finding {
     let (count, examples) = case.examples(|row| {
-        let both = row.effects > 0 && row.dead_letters > 0;
-        both.then(|| format!("effects: {}, dead letters: {}", row.effects, row.dead_letters))
+        let both = row.effects() > 0 && row.dead_letters() > 0;
+        both.then(|| format!("effects: {}, dead letters: {}", row.effects(), row.dead_letters()))
     });
     let severity = if case.promises.exactly_once { Severity::Fatal } else { Severity::Counted };
     let message = format!("{} with an effect and a dead letter", records(count));

@@ -13,9 +13,9 @@ pub(super) const CHECKER: Checker = Checker { name: "duplicate-effect", claim: "
 
 fn check(case: &Case<'_>) -> Finding {
     let (ids, examples) =
-        case.examples(|row| (row.effects > 1).then(|| format!("{} effects in the output topic", row.effects)));
-    let count = case.ledger.rows.iter().map(|row| u64::from(row.effects.saturating_sub(1))).sum();
-    let own = case.ledger.rows.iter().any(|row| row.effects > row.in_log.max(1));
+        case.examples(|row| (row.effects() > 1).then(|| format!("{} effects in the output topic", row.effects())));
+    let count = case.ledger.rows().map(|row| u64::from(row.effects().saturating_sub(1))).sum();
+    let own = case.ledger.rows().any(|row| row.effects() > row.in_log().max(1));
     let severity = if case.promises.exactly_once && (own || count == 0) { Severity::Fatal } else { Severity::Counted };
     let message = format!("{count} surplus effects, of {}", records(ids));
     Finding::new(CHECKER.name, count, severity, message, examples)

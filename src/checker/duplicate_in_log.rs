@@ -13,8 +13,8 @@ pub(super) const CHECKER: Checker =
 
 fn check(case: &Case<'_>) -> Finding {
     let (ids, examples) =
-        case.examples(|row| (row.in_log > 1).then(|| format!("{} places in the input log", row.in_log)));
-    let count = case.ledger.rows.iter().map(|row| u64::from(row.in_log.saturating_sub(1))).sum();
+        case.examples(|row| (row.in_log() > 1).then(|| format!("{} places in the input log", row.in_log())));
+    let count = case.ledger.rows().map(|row| u64::from(row.in_log().saturating_sub(1))).sum();
     let severity = if case.promises.idempotent { Severity::Fatal } else { Severity::Counted };
     let message = format!("{count} surplus places in the input log, of {}", records(ids));
     Finding::new(CHECKER.name, count, severity, message, case.with_log_offsets(examples))

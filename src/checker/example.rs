@@ -1,29 +1,27 @@
 //! Turning rows into examples: enough to look for a record in the logs.
 
-use std::collections::HashSet;
-
-use super::{Case, EXAMPLES, Example, Leap, Ledger, Row, Tp};
+use super::{Case, EXAMPLES, Example, Leap, Ledger, Place, Row};
 use crate::clock::seconds;
 
 impl Case<'_> {
     /// An example of one row.
-    pub(super) fn example(&self, row: &Row<'_>, note: impl Into<String>) -> Example {
+    pub(super) fn example(&self, row: Row<'_>, note: impl Into<String>) -> Example {
         Example {
-            id: Some(row.id.to_owned()),
-            key: row.key.map(str::to_owned),
-            tp: row.tp.map(|tp| self.ledger.tps.name(tp).to_string()),
-            offsets: row.offset.into_iter().collect(),
-            sent_s: row.due.map(seconds),
-            acked_s: row.acked.map(seconds),
-            faults: self.faults_at(row.due),
+            id: Some(row.id().into_owned()),
+            key: row.key().map(str::to_owned),
+            tp: row.tp().map(|tp| self.ledger.tps.name(tp).to_string()),
+            offsets: row.offset().into_iter().collect(),
+            sent_s: row.due().map(seconds),
+            acked_s: row.acked().map(seconds),
+            faults: self.faults_at(row.due()),
             note: note.into(),
         }
     }
 
     /// The first few rows that `wanted` names, with its notes, and how many there are in all.
-    pub(super) fn examples(&self, mut wanted: impl FnMut(&Row<'_>) -> Option<String>) -> (u64, Vec<Example>) {
+    pub(super) fn examples(&self, mut wanted: impl FnMut(Row<'_>) -> Option<String>) -> (u64, Vec<Example>) {
         let (mut count, mut examples) = (0, Vec::new());
-        for row in &self.ledger.rows {
+        for row in self.ledger.rows() {
             let Some(note) = wanted(row) else { continue };
             count += 1;
             if examples.len() < EXAMPLES {
@@ -37,8 +35,9 @@ impl Case<'_> {
     pub(super) fn with_log_offsets(&self, mut examples: Vec<Example>) -> Vec<Example> {
         for example in &mut examples {
             let Some(id) = example.id.as_deref() else { continue };
-            let Some(row) = self.ledger.rows.iter().position(|row| row.id == id) else { continue };
-            let places = Ledger::places_of(&self.ledger.log, row as u32);
+            let Some(row) = self.ledger.find(id) else { continue };
+            // A scan: for examples, not for counting.
+            let places: Vec<Place> = self.ledger.log().filter(|place| place.row == row.number).collect();
             if !places.is_empty() {
                 example.offsets = places.iter().map(|place| place.offset).collect();
                 example.tp = Some(self.ledger.tps.name(places[0].tp).to_string());
@@ -53,13 +52,27 @@ impl Case<'_> {
             tp: Some(self.ledger.tps.name(leap.tp).to_string()),
             offsets: vec![leap.to],
             faults: self.faults_at(Some(leap.t)),
-            ..self.example(&self.ledger.rows[leap.row as usize], note)
+            ..self.example(self.ledger.row(leap.row), note)
         }
     }
+}
 
-    /// Every place of the input topic that some member was delivered.
-    pub(super) fn delivered_places(&self) -> HashSet<(Tp, i64)> {
-        self.ledger.deliveries.iter().map(|place| (place.tp, place.offset)).collect()
+/// Rows that were met: a bit each.
+#[derive(Debug)]
+pub(super) struct Seen(Vec<u64>);
+
+impl Seen {
+    /// None of a ledger's rows yet.
+    pub fn of(ledger: &Ledger) -> Self {
+        Self(vec![0; ledger.len().div_ceil(64)])
+    }
+
+    /// Meets a row; true: for the first time.
+    pub fn first(&mut self, row: u32) -> bool {
+        let (word, bit) = (&mut self.0[row as usize / 64], 1 << (row % 64));
+        let first = *word & bit == 0;
+        *word |= bit;
+        first
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) const CHECKER: Checker =
 
 fn check(case: &Case<'_>) -> Finding {
     let (count, examples) = case.examples(|row| {
-        let present = row.sent() == Sent::Failed && (row.found() || row.delivered > 0);
+        let present = row.sent() == Sent::Failed && (row.found() || row.delivered() > 0);
         present.then(|| "every attempt was reported as failed".to_owned())
     });
     let message = format!("{} reported as failed, yet present", records(count));

@@ -19,7 +19,7 @@ pub(super) const CHECKER: Checker = Checker {
 fn check(case: &Case<'_>) -> Finding {
     let (count, examples) = case.examples(|row| {
         let lost = row.sent() != Sent::Never && case.ledger.fate(row) == Fate::LostInApp;
-        lost.then(|| match (row.delivered, row.poison) {
+        lost.then(|| match (row.delivered(), row.poison()) {
             (0, _) => "the group committed past it, and no delivery of it was reported".to_owned(),
             (_, true) => "poison: delivered, committed past, not dead-lettered".to_owned(),
             (_, false) => "delivered and committed past, without effect or dead letter".to_owned(),

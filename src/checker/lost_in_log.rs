@@ -15,7 +15,7 @@ pub(super) const CHECKER: Checker =
 fn check(case: &Case<'_>) -> Finding {
     let (count, examples) = case.examples(|row| {
         let lost = row.sent() != super::Sent::Never && case.ledger.fate(row) == Fate::LostInLog;
-        let seen = if row.delivered > 0 { "acknowledged and delivered to a member, then" } else { "acknowledged," };
+        let seen = if row.delivered() > 0 { "acknowledged and delivered to a member, then" } else { "acknowledged," };
         lost.then(|| format!("{seen} not in the log, no effect, no dead letter"))
     });
     let severity = if count == 0 { Severity::Fatal } else { case.loss() };

@@ -11,7 +11,7 @@
 //! assignment of a group that has committed nothing; a place that held a record when it was passed and holds none at
 //! the end.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::{Case, Checker, EXAMPLES, Finding, Leap, Place, Severity, Tp};
 use crate::clock::Nanos;
@@ -28,23 +28,20 @@ fn check(case: &Case<'_>) -> Finding {
     let mut passed: BTreeMap<Place, (&Leap, String)> = BTreeMap::new();
     for leap in &ledger.polls.skips {
         let after = leap.after.unwrap_or(-1);
-        for place in between(&ledger.log, leap.tp, after.saturating_add(1), leap.to) {
+        for place in ledger.log_between(leap.tp, after.saturating_add(1), leap.to) {
             let who = ledger.actors.name(leap.actor);
-            passed.entry(*place).or_insert_with(|| (leap, format!("{who} was delivered {after}, then {}", leap.to)));
+            passed.entry(place).or_insert_with(|| (leap, format!("{who} was delivered {after}, then {}", leap.to)));
         }
     }
-    let delivered: HashSet<(Tp, i64)> =
-        if ledger.polls.starts.is_empty() { HashSet::new() } else { case.delivered_places() };
     for leap in &ledger.polls.starts {
         let Some(committed) = committed_by(case, leap.tp, leap.t) else { continue };
-        for place in between(&ledger.log, leap.tp, committed, leap.to) {
-            let row = &ledger.rows[place.row as usize];
-            if row.served() || delivered.contains(&(place.tp, place.offset)) {
+        for place in ledger.log_between(leap.tp, committed, leap.to) {
+            if ledger.row(place.row).served() || ledger.was_delivered(place.tp, place.offset) {
                 continue;
             }
             let who = ledger.actors.name(leap.actor);
             let note = || format!("{who} began at {}, where {committed} was committed", leap.to);
-            passed.entry(*place).or_insert_with(|| (leap, note()));
+            passed.entry(place).or_insert_with(|| (leap, note()));
         }
     }
     let examples = passed.iter().take(EXAMPLES).map(|(place, (leap, note))| {
@@ -54,13 +51,6 @@ fn check(case: &Case<'_>) -> Finding {
     let examples = examples.collect();
     let message = format!("{} records passed over by delivery", passed.len());
     Finding::new(CHECKER.name, passed.len() as u64, Severity::Fatal, message, examples)
-}
-
-/// The places of one topic partition in `from..to` of a sorted list.
-fn between(log: &[Place], tp: Tp, from: i64, to: i64) -> &[Place] {
-    let at = |offset: i64| log.partition_point(|place| (place.tp, place.offset) < (tp, offset));
-    let (first, last) = (at(from), at(to));
-    &log[first..last.max(first)]
 }
 
 /// The highest offset that the group is known to have committed by `t`.

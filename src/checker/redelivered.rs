@@ -11,11 +11,10 @@ pub(super) const CHECKER: Checker =
 fn check(case: &Case<'_>) -> Finding {
     let ledger = &case.ledger;
     let (mut count, mut examples) = (0, Vec::new());
-    for again in ledger.deliveries.chunk_by(|a, b| a == b).filter(|again| again.len() > 1) {
-        count += again.len() as u64 - 1;
+    for (place, deliveries) in ledger.redelivered() {
+        count += deliveries - 1;
         if examples.len() < EXAMPLES {
-            let row = &ledger.rows[again[0].row as usize];
-            examples.push(case.example(row, format!("delivered {} times", again.len())));
+            examples.push(case.example(ledger.row(place.row), format!("delivered {deliveries} times")));
         }
     }
     Finding::new(CHECKER.name, count, Severity::Counted, format!("{count} repeated deliveries"), examples)

@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 
-use super::example::Worst;
+use super::example::{Seen, Worst};
 use super::{Case, Checker, Example, Finding, Severity, Tp};
 
 pub(super) const CHECKER: Checker =
@@ -17,18 +17,18 @@ pub(super) const CHECKER: Checker =
 
 fn check(case: &Case<'_>) -> Finding {
     let ledger = &case.ledger;
-    let mut seen = vec![false; ledger.rows.len()];
-    let mut highest: HashMap<(Tp, &str), u64> = HashMap::new();
+    let mut seen = Seen::of(ledger);
+    let mut highest: HashMap<(Tp, u32), u64> = HashMap::new();
     let mut worst = Worst::default();
     let mut given_up = 0;
-    for place in &ledger.effects {
-        let row = &ledger.rows[place.row as usize];
-        let (Some(key), Some(seq)) = (row.key, row.seq) else { continue };
-        if std::mem::replace(&mut seen[place.row as usize], true) {
+    for place in ledger.effects() {
+        let row = ledger.row(place.row);
+        let (Some(key), Some(seq)) = (row.key_number(), row.seq()) else { continue };
+        if !seen.first(place.row) {
             continue;
         }
         let top = highest.entry((place.tp, key)).or_insert(seq);
-        if row.dead_letters > 0 {
+        if row.dead_letters() > 0 {
             given_up += u64::from(seq < *top);
             continue;
         }

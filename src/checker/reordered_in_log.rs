@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 
-use super::example::Worst;
+use super::example::{Seen, Worst};
 use super::{Actor, Case, Checker, Example, Finding, Severity, Tp};
 
 pub(super) const CHECKER: Checker = Checker {
@@ -20,13 +20,13 @@ pub(super) const CHECKER: Checker = Checker {
 
 fn check(case: &Case<'_>) -> Finding {
     let ledger = &case.ledger;
-    let mut seen = vec![false; ledger.rows.len()];
-    let mut highest: HashMap<(Tp, Actor, &str), u64> = HashMap::new();
+    let mut seen = Seen::of(ledger);
+    let mut highest: HashMap<(Tp, Actor, u32), u64> = HashMap::new();
     let mut worst = Worst::default();
-    for place in &ledger.log {
-        let row = &ledger.rows[place.row as usize];
-        let (Some(producer), Some(key), Some(seq)) = (row.producer, row.key, row.seq) else { continue };
-        if std::mem::replace(&mut seen[place.row as usize], true) || row.invokes != 1 {
+    for place in ledger.log() {
+        let row = ledger.row(place.row);
+        let (Some(producer), Some(key), Some(seq)) = (row.producer(), row.key_number(), row.seq()) else { continue };
+        if !seen.first(place.row) || row.invokes() != 1 {
             continue;
         }
         let top = highest.entry((place.tp, producer, key)).or_insert(seq);

@@ -33,8 +33,8 @@ fn check(case: &Case<'_>) -> Finding {
     for (name, looks) in looks(case) {
         let Some(tp) = case.ledger.tps.find(&name) else { continue };
         let acked = |before: Nanos| {
-            let places = case.ledger.acks.iter().filter(|place| place.tp == tp);
-            let told = places.filter(|place| case.ledger.rows[place.row as usize].acked.is_some_and(|t| t < before));
+            let places = case.ledger.acks_in(tp);
+            let told = places.filter(|place| case.ledger.row(place.row).acked().is_some_and(|t| t < before));
             told.map(|place| place.offset).max()
         };
         let (mut epoch, mut highest) = (i64::MIN, i64::MIN);

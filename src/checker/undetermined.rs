@@ -15,9 +15,9 @@ fn check(case: &Case<'_>) -> Finding {
     let (count, examples) = case.examples(|row| {
         let open = row.sent() != Sent::Never && case.ledger.fate(row) == Fate::Undetermined;
         open.then(|| {
-            if row.in_log == 0 && row.delivered == 0 {
+            if row.in_log() == 0 && row.delivered() == 0 {
                 "the final read did not come as far".to_owned()
-            } else if row.passed {
+            } else if row.passed() {
                 "output or dead-letter topic was not read to its end".to_owned()
             } else {
                 "the group has not committed past it".to_owned()

@@ -13,17 +13,17 @@ pub(super) const CHECKER: Checker =
 fn check(case: &Case<'_>) -> Finding {
     let (count, examples) = case.examples(|row| {
         let places = [
-            (row.in_log > 0, "the input log"),
-            (row.delivered > 0, "a delivery"),
-            (row.effects > 0, "the output topic"),
-            (row.dead_letters > 0, "the dead-letter topic"),
+            (row.in_log() > 0, "the input log"),
+            (row.delivered() > 0, "a delivery"),
+            (row.effects() > 0, "the output topic"),
+            (row.dead_letters() > 0, "the dead-letter topic"),
         ];
         match row.sent() {
             Sent::Never => {
                 let seen: Vec<&str> = places.iter().filter(|(seen, _)| *seen).map(|(_, place)| *place).collect();
                 Some(format!("never sent, yet in {}", seen.join(", ")))
             }
-            _ => row.altered.then(|| "its bytes in the input log are not the ones that were sent".to_owned()),
+            _ => row.altered().then(|| "its bytes in the input log are not the ones that were sent".to_owned()),
         }
     });
     let message = format!("{} read that nobody sent, or with other bytes", records(count));

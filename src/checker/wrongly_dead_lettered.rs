@@ -13,7 +13,7 @@ pub(super) const CHECKER: Checker =
 
 fn check(case: &Case<'_>) -> Finding {
     let (count, examples) = case.examples(|row| {
-        let good = row.dead_letters > 0 && !row.poison && row.sent() != Sent::Never;
+        let good = row.dead_letters() > 0 && !row.poison() && row.sent() != Sent::Never;
         good.then(|| "a good record in the dead-letter topic".to_owned())
     });
     let message = format!("{} dead-lettered that could be processed", records(count));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Colours, tell};
 use crate::compare::{self, Axes, Comparison, RowVerdict};
 use crate::exit_code::ExitCode;
-use crate::history::read_history;
+use crate::ledger;
 use crate::plan::Plan;
 use crate::recheck::recheck;
 use crate::report::ScenarioResult;
@@ -118,7 +118,12 @@ fn one(name: &str, found: &[Found], output: &Path) -> String {
                 if !path.is_file() {
                     return (at, Err("its history.jsonl is missing, and plots are drawn from it".to_owned()));
                 }
-                (at, read_history(&path).map(|history| Timeline::of(&history)).map_err(|e| e.to_string()))
+                (
+                    at,
+                    ledger::read(&path)
+                        .map(|(history, ledger)| Timeline::with(&history, &ledger))
+                        .map_err(|e| e.to_string()),
+                )
             })
         };
         let threads: Vec<_> = telling.iter().map(|at| read(*at)).collect();

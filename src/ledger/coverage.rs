@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::index::{Tp, Tps};
 use crate::clock::Nanos;
-use crate::history::History;
+use crate::history::Header;
 
 /// How far the final read got in one topic partition.
 #[derive(Clone, Copy, Debug)]
@@ -55,9 +55,9 @@ impl Coverage {
 
     /// Decides which topics were read completely. A topic has the plan's number of topic partitions, and whatever
     /// more the history mentions.
-    pub(super) fn finish(&mut self, history: &History, tps: &Tps) {
-        let topics = &history.header.topics;
-        let planned = history.header.plan.as_ref().map_or(0, |plan| plan.topic.partitions);
+    pub(super) fn finish(&mut self, header: &Header, tps: &Tps) {
+        let topics = &header.topics;
+        let planned = header.plan.as_ref().map_or(0, |plan| plan.topic.partitions);
         let mut short = Vec::new();
         let mut complete = |topic: &str| {
             let before = short.len();

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 
 use super::index::{Tp, Tps};
 use crate::clock::Nanos;
+use crate::history::At;
 use crate::plan::TopicPartition;
 
 /// Who did it: a number in [`Actors`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Actor(u16);
+pub struct Actor(pub(super) u16);
 
 /// The actors of a history, in the order of their first mention.
 #[derive(Clone, Debug, Default)]
@@ -88,7 +89,7 @@ pub struct Polls {
 
 impl Polls {
     pub(super) fn assign(&mut self, actor: Actor, tp: &TopicPartition, t: Nanos) {
-        let tp = self.assigned.of(tp);
+        let tp = self.assigned.of(tp.into());
         self.held.insert((actor, tp), Held { since: t, last: None, highest: -1 });
     }
 
@@ -104,8 +105,8 @@ impl Polls {
     }
 
     /// Deliveries outside an assignment, or from before it (a dead process's last lines), say nothing.
-    pub(super) fn deliver(&mut self, actor: Actor, (tp, name): (Tp, &TopicPartition), to: i64, t: Nanos, row: u32) {
-        let Some(own) = self.assigned.find(name) else { return };
+    pub(super) fn deliver(&mut self, actor: Actor, (tp, at): (Tp, At<'_>), to: i64, t: Nanos, row: u32) {
+        let Some(own) = self.assigned.find_at(at) else { return };
         let Some(held) = self.held.get_mut(&(actor, own)).filter(|held| t >= held.since) else { return };
         let leap = |after| Leap { tp, actor, after, to, assigned: held.since, t, row };
         match held.last {

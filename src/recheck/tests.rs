@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::history::History;
 use crate::history::sim::Sim;
+use crate::history::{History, read_history};
 use crate::judge::judge;
 use crate::plan::Limit;
+use crate::report::{ScenarioContext, ScenarioResult};
 use crate::verdict::Verdict::Pass;
 
 /// A run that missed its recovery budget.
@@ -24,12 +25,8 @@ fn a_recorded_run_is_judged_again_the_same() {
     let mut lines = vec![serde_json::to_string(&history.header).unwrap()];
     lines.extend(history.events.iter().map(|event| serde_json::to_string(event).unwrap()));
     std::fs::write(repeat.join("history.jsonl"), lines.join("\n") + "\n").unwrap();
-    let context = crate::report::ScenarioContext {
-        repeat: 4,
-        fingerprint: Some("f".into()),
-        ..crate::report::ScenarioContext::default()
-    };
-    let first = crate::report::ScenarioResult::new(context, &history, judge(&history));
+    let context = ScenarioContext { repeat: 4, fingerprint: Some("f".into()), ..ScenarioContext::default() };
+    let first = ScenarioResult::new(context, &history, judge(&history));
     std::fs::write(repeat.join("result.json"), serde_json::to_vec(&first).unwrap()).unwrap();
     for path in [folder.path().to_owned(), repeat.clone(), repeat.join("history.jsonl")] {
         let again = crate::recheck::recheck(&path).unwrap();
@@ -78,10 +75,19 @@ fn the_contract_s_example_is_a_pass() {
     assert_eq!((counts.dead_lettered, counts.wrongly_dead_lettered), (1, 0));
 }
 
-fn judged(text: &[u8]) -> Result<crate::report::ScenarioResult, crate::recheck::RecheckError> {
+/// Judged line by line and from memory, which must agree, in what they refuse too.
+fn judged(text: &[u8]) -> Result<ScenarioResult, crate::recheck::RecheckError> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text).unwrap();
-    crate::recheck::recheck(file.path()).map(|mut all| all.remove(0).result)
+    let streamed = crate::recheck::recheck(file.path()).map(|mut all| all.remove(0).result);
+    let whole = read_history(file.path())
+        .map(|history| ScenarioResult::new(ScenarioContext::default(), &history, judge(&history)));
+    match (&streamed, &whole) {
+        (Ok(streamed), Ok(whole)) => assert_eq!(streamed, whole),
+        (Err(streamed), Err(whole)) => assert_eq!(streamed.to_string(), whole.to_string()),
+        (streamed, whole) => panic!("line by line {streamed:?}, from memory {whole:?}"),
+    }
+    streamed
 }
 
 #[test]

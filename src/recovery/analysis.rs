@@ -56,11 +56,11 @@ const TOLERATED: f64 = 0.1;
 
 impl Analysis {
     /// Reads a history. `None`: it has no plan, so nobody said in what window health is judged or how long it holds.
-    pub fn of(history: &History, ledger: &Ledger<'_>, marks: &Marks) -> Option<Self> {
+    pub fn of(history: &History, ledger: &Ledger, marks: &Marks) -> Option<Self> {
         let plan = history.header.plan.as_deref()?;
         let window = (plan.observation.window.as_nanos() as Nanos).max(1);
         let begin = marks.baseline.map_or(0, |(from, _)| from);
-        let last_due = ledger.rows.iter().filter_map(|row| row.due).max().unwrap_or(0);
+        let last_due = ledger.rows().filter_map(|row| row.due()).max().unwrap_or(0);
         let end = marks.end.unwrap_or(last_due + 1);
         let tracks = tracks(ledger, &history.header.topics.input, begin, end);
         let calm = calm(marks);

@@ -15,7 +15,7 @@ pub struct Drain {
 
 /// Follows the backlog from `zero` to `end`. The threshold is the baseline's p95 (by time) or one second of its load,
 /// whichever is greater. `None`: effects have no times, or there was no baseline.
-pub fn drain(ledger: &Ledger<'_>, baseline: Option<(Nanos, Nanos)>, zero: Nanos, end: Nanos) -> Option<Drain> {
+pub fn drain(ledger: &Ledger, baseline: Option<(Nanos, Nanos)>, zero: Nanos, end: Nanos) -> Option<Drain> {
     let baseline = baseline.filter(|(from, to)| from < to)?;
     let steps = steps(ledger)?;
     let threshold = threshold(&steps, baseline);
@@ -32,19 +32,19 @@ pub fn drain(ledger: &Ledger<'_>, baseline: Option<(Nanos, Nanos)>, zero: Nanos,
 }
 
 /// Above this a backlog has not drained; `None` as for [`drain`].
-pub fn backlog_threshold(ledger: &Ledger<'_>, baseline: Option<(Nanos, Nanos)>) -> Option<i64> {
+pub fn backlog_threshold(ledger: &Ledger, baseline: Option<(Nanos, Nanos)>) -> Option<i64> {
     let baseline = baseline.filter(|(from, to)| from < to)?;
     Some(threshold(&steps(ledger)?, baseline))
 }
 
 /// Each acknowledgement and each first effect or dead letter, by time; `None`: effects have no times.
-fn steps(ledger: &Ledger<'_>) -> Option<Vec<(Nanos, i64)>> {
+fn steps(ledger: &Ledger) -> Option<Vec<(Nanos, i64)>> {
     let mut steps: Vec<(Nanos, i64)> = Vec::new();
     let mut served = 0;
-    for row in &ledger.rows {
-        let Some(acked) = row.acked else { continue };
+    for row in ledger.rows() {
+        let Some(acked) = row.acked() else { continue };
         steps.push((acked, 1));
-        if let Some(at) = row.served {
+        if let Some(at) = row.served_at() {
             served += 1;
             steps.push((at.max(acked), -1));
         }

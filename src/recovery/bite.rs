@@ -33,12 +33,12 @@ enum Owed {
 }
 
 /// For each round, whether it bit.
-pub fn bites(history: &History, ledger: &Ledger<'_>, analysis: &Analysis) -> Vec<Bite> {
+pub fn bites(history: &History, ledger: &Ledger, analysis: &Analysis) -> Vec<Bite> {
     let plan = history.header.plan.as_deref();
     analysis.marks.rounds.iter().map(|round| bite(history, ledger, analysis, round, plan)).collect()
 }
 
-fn bite(history: &History, ledger: &Ledger<'_>, analysis: &Analysis, round: &Round, plan: Option<&Plan>) -> Bite {
+fn bite(history: &History, ledger: &Ledger, analysis: &Analysis, round: &Round, plan: Option<&Plan>) -> Bite {
     let mut bite = Bite::default();
     let Some(from) = round.inject else {
         bite.doubt = Some("it was never injected".to_owned());
@@ -47,9 +47,9 @@ fn bite(history: &History, ledger: &Ledger<'_>, analysis: &Analysis, round: &Rou
     // A kill has no end: its harm shows within the first seconds.
     let until = round.end().unwrap_or(from + 15_000 * MILLISECOND).min(analysis.end).max(from);
     let sent = |due: Option<Nanos>| due.is_some_and(|due| (from..=until).contains(&due));
-    let given_up = ledger.rows.iter().filter(|row| row.dead_letters > 0 && !row.poison && sent(row.due)).count();
+    let given_up = ledger.rows().filter(|row| row.dead_letters() > 0 && !row.poison() && sent(row.due())).count();
     bite.ops_affected = ops_affected(analysis, round, from, until) + given_up as u64;
-    bite.traces = traces(history, from, until);
+    bite.traces = traces(history, ledger, from, until);
     let Some(_) = round.confirmed else {
         let why = round.error.as_deref().map_or(String::new(), |error| format!(": {error}"));
         bite.doubt = Some(format!("it was never confirmed in effect{why}"));
@@ -61,8 +61,8 @@ fn bite(history: &History, ledger: &Ledger<'_>, analysis: &Analysis, round: &Rou
         Owed::Disturbance if bite.ops_affected > 0 || !bite.traces.is_empty() => None,
         Owed::Disturbance => Some("no operation was slow or failed while it was in force".to_owned()),
         Owed::Poison => {
-            let poisoned = ledger.rows.iter().filter(|row| row.poison && sent(row.due));
-            let (all, dead) = poisoned.fold((0, 0), |(n, d), row| (n + 1, d + u64::from(row.dead_letters > 0)));
+            let poisoned = ledger.rows().filter(|row| row.poison() && sent(row.due()));
+            let (all, dead) = poisoned.fold((0, 0), |(n, d), row| (n + 1, d + u64::from(row.dead_letters() > 0)));
             bite.ops_affected = dead;
             (dead == 0).then(|| format!("none of {all} poison records that were sent meanwhile was dead-lettered"))
         }
@@ -115,11 +115,11 @@ fn ops_affected(analysis: &Analysis, round: &Round, from: Nanos, until: Nanos) -
 }
 
 /// Signals and reassignments in `from..until`, each kind with its number.
-fn traces(history: &History, from: Nanos, until: Nanos) -> Vec<String> {
+fn traces(history: &History, ledger: &Ledger, from: Nanos, until: Nanos) -> Vec<String> {
     let mut kinds: Vec<(&str, u64)> = Vec::new();
     let assigned = |event: &Event| matches!(event.op, HistoryOp::Assign { .. });
     let assigns = history.events.iter().filter(|event| assigned(event)).map(|event| (event.t, "assigned"));
-    let all = signals(history).into_iter().map(|signal| (signal.t, signal.kind)).chain(assigns);
+    let all = signals(history, ledger).into_iter().map(|signal| (signal.t, signal.kind)).chain(assigns);
     for (_, kind) in all.filter(|(t, _)| (from..=until).contains(t)) {
         match kinds.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, count)) => *count += 1,

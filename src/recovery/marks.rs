@@ -85,10 +85,9 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// Reads the marks. Planned injections that left no event are rounds without times.
-    pub fn of(history: &History) -> Self {
+    /// Reads the marks of a history whose latest event was at `last`. Planned injections that left no event are rounds without times.
+    pub fn of(history: &History, last: Nanos) -> Self {
         let plan = history.header.plan.as_deref();
-        let last = history.events.iter().map(|event| event.t).max().unwrap_or(0);
         let mut marks = Self { last, ..Self::default() };
         for event in &history.events {
             match &event.op {

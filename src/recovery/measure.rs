@@ -50,11 +50,11 @@ enum Return {
 }
 
 /// Takes every measure of an analysed history.
-pub fn measure(history: &History, ledger: &Ledger<'_>, analysis: &Analysis) -> Recovery {
+pub fn measure(history: &History, ledger: &Ledger, analysis: &Analysis) -> Recovery {
     let segments = segments(analysis);
     let mut recovery = Recovery {
         since: segments.last().and_then(|segment| segment.round?.since),
-        detections: detections(history, analysis),
+        detections: detections(history, ledger, analysis),
         ..Recovery::default()
     };
     recovery.detect_s = detect(analysis, &recovery.detections);
@@ -83,7 +83,7 @@ pub fn measure(history: &History, ledger: &Ledger<'_>, analysis: &Analysis) -> R
 }
 
 /// The same with a budget's zero; `None`: each fault's own, by its kind.
-pub fn measure_since(history: &History, ledger: &Ledger<'_>, analysis: &Analysis, since: Option<Since>) -> Recovery {
+pub fn measure_since(history: &History, ledger: &Ledger, analysis: &Analysis, since: Option<Since>) -> Recovery {
     let Some(since) = since else { return measure(history, ledger, analysis) };
     let mut other = analysis.clone();
     for round in &mut other.marks.rounds {
@@ -265,9 +265,9 @@ fn availability(analysis: &Analysis, zero: Nanos, recovery: &mut Recovery) {
 
 /// The first of each kind of signal after each injection. Looked for from the order to inject on: the harm may be felt
 /// before the probe confirms it, which then counts as detected at once.
-fn detections(history: &History, analysis: &Analysis) -> Vec<Detection> {
+fn detections(history: &History, ledger: &Ledger, analysis: &Analysis) -> Vec<Detection> {
     let rounds = &analysis.marks.rounds;
-    let signals = signals(history);
+    let signals = signals(history, ledger);
     let mut found = Vec::new();
     for (at, round) in rounds.iter().enumerate() {
         let (Some(inject), Some(start)) = (round.inject.or(round.confirmed), round.start()) else { continue };

@@ -1,6 +1,6 @@
 //! What was due and when it was done, a scope at a time: the raw material of every measure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use crate::clock::Nanos;
 use crate::ledger::{Ledger, Sent};
@@ -73,27 +73,34 @@ pub struct Track {
 
 /// Sorts a ledger's records into tracks. `from` and `until` bound the due times: the baseline's begin, the load's end.
 /// A history whose effects have no times has no effect tracks.
-pub fn tracks(ledger: &Ledger<'_>, input: &str, from: Nanos, until: Nanos) -> Vec<Track> {
+pub fn tracks(ledger: &Ledger, input: &str, from: Nanos, until: Nanos) -> Vec<Track> {
     let nowhere = TopicPartition::new(input, -1);
     // A send that failed before it learned its topic partition goes where its key's other records went.
-    let homes: HashMap<&str, _> = ledger.rows.iter().filter_map(|row| Some((row.key?, row.tp?))).collect();
+    let mut homes = vec![None; ledger.keys()];
+    for (key, tp) in ledger.rows().filter_map(|row| Some((row.key_number()?, row.tp()?))) {
+        homes[key as usize] = Some(tp);
+    }
+    let mut offsets = vec![i64::MAX; ledger.len()];
+    for (row, offset) in ledger.first_acks() {
+        offsets[row as usize] = offset;
+    }
     let mut sends: BTreeMap<TopicPartition, Track> = BTreeMap::new();
     let mut effects: BTreeMap<TopicPartition, Vec<Served>> = BTreeMap::new();
     let mut timed = false;
-    for row in ledger.rows.iter().filter(|row| row.sent() != Sent::Never) {
-        let home = row.tp.or_else(|| homes.get(row.key?).copied());
+    for row in ledger.rows().filter(|row| row.sent() != Sent::Never) {
+        let home = row.tp().or_else(|| homes[row.key_number()? as usize]);
         let tp = home.map_or(&nowhere, |tp| ledger.tps.name(tp));
-        if let Some(due) = row.due.filter(|due| (from..until).contains(due)) {
+        if let Some(due) = row.due().filter(|due| (from..until).contains(due)) {
             let track = sends.entry(tp.clone()).or_insert_with(|| Track::new(tp, Stream::Send));
-            track.ops.push(Op { due, done: row.acked, error: row.acked.is_none() });
-            track.successes.extend(row.acked);
+            track.ops.push(Op { due, done: row.acked(), error: row.acked().is_none() });
+            track.successes.extend(row.acked());
         }
-        if let (Some(acked), Some(_)) = (row.acked, home)
+        if let (Some(acked), Some(_)) = (row.acked(), home)
             && (from..until).contains(&acked)
         {
-            timed |= row.served.is_some();
-            let order = (row.offset.unwrap_or(i64::MAX), acked);
-            effects.entry(tp.clone()).or_default().push(Served { order, acked, served: row.served });
+            timed |= row.served_at().is_some();
+            let order = (offsets[row.number as usize], acked);
+            effects.entry(tp.clone()).or_default().push(Served { order, acked, served: row.served_at() });
         }
     }
     let mut tracks: Vec<Track> = sends.into_values().collect();

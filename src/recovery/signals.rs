@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use crate::clock::Nanos;
-use crate::history::{Event, History, Op, Outcome};
+use crate::history::{Event, History, Op};
+use crate::ledger::{Ledger, Trouble};
 
 /// One telling event.
 #[derive(Clone, Copy, Debug)]
@@ -33,9 +34,14 @@ const TELLING: &[&str] = &[
 
 /// All telling events of a history, by time (members' events are recorded when they arrive). A `leader` or `generation` that only says again what was known does
 /// not count.
-pub(super) fn signals(history: &History) -> Vec<Telling<'_>> {
+pub(super) fn signals<'h>(history: &'h History, ledger: &'h Ledger) -> Vec<Telling<'h>> {
     let mut known: HashMap<(&str, Option<&str>, Option<&str>), &serde_json::Value> = HashMap::new();
-    let mut signals = Vec::new();
+    let trouble = |trouble: &Trouble| Telling {
+        t: trouble.t,
+        kind: if trouble.certain { "send-failed" } else { "send-indeterminate" },
+        actor: Some(ledger.actors.name(trouble.actor)).filter(|name| !name.is_empty()),
+    };
+    let mut signals: Vec<Telling<'_>> = ledger.troubles.iter().map(trouble).collect();
     let mut generation = None;
     for event in &history.events {
         if let Op::Assign { generation: Some(new), .. } | Op::Revoke { generation: Some(new), .. } = &event.op {
@@ -62,8 +68,6 @@ pub(super) fn signals(history: &History) -> Vec<Telling<'_>> {
 
 fn kind(event: &Event) -> Option<&str> {
     match &event.op {
-        Op::Send { r#type: Outcome::Fail, .. } => Some("send-failed"),
-        Op::Send { r#type: Outcome::Info, .. } => Some("send-indeterminate"),
         Op::Revoke { .. } => Some("revoked"),
         Op::Signal { name, value } if name == "breaker" => {
             (breaker_state(value) == Some("open")).then_some("breaker-open")

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::budget::BudgetRow;
-use crate::clock::seconds;
 use crate::history::History;
 use crate::judge::{Components, Integrity, Judgement, PhaseRow};
 use crate::plan::BackendKind;
@@ -139,7 +138,7 @@ impl ScenarioResult {
             seed: history.header.seed,
             repeat: context.repeat,
             started_at: history.header.started_at.clone(),
-            duration_s: seconds(history.events.iter().map(|e| e.t).max().unwrap_or(0)),
+            duration_s: judgement.duration_s,
             backend: context.backend,
             phases: judgement.phases,
             faults: judgement.faults,

@@ -74,37 +74,41 @@ pub struct Timeline {
 impl Timeline {
     /// Reads a history. `None`: nothing was ever due in it.
     pub fn of(history: &History) -> Option<Self> {
-        let ledger = Ledger::of(history);
-        let marks = Marks::of(history);
-        let analysis = Analysis::of(history, &ledger, &marks);
-        let grid = Grid::of(&ledger, &marks)?;
+        Self::with(history, &Ledger::of(history))
+    }
+
+    /// The same where the ledger was made while the history was read.
+    pub fn with(history: &History, ledger: &Ledger) -> Option<Self> {
+        let marks = Marks::of(history, ledger.last);
+        let analysis = Analysis::of(history, ledger, &marks);
+        let grid = Grid::of(ledger, &marks)?;
         let limits = |stream| {
             let scopes = || analysis.iter().flat_map(|a| &a.scopes).filter(move |scope| scope.stream == stream);
             let limit = scopes().map(|scope| seconds(scope.limit)).max_by(f64::total_cmp);
             (limit, scopes().filter_map(|scope| scope.baseline_p99).max().map(seconds))
         };
-        let rows = || ledger.rows.iter().filter(|row| row.sent() != Sent::Never);
+        let rows = || ledger.rows().filter(|row| row.sent() != Sent::Never);
         let half = |stream, done: Vec<Nanos>, pairs: Vec<(Nanos, Nanos)>| {
             let (limit, baseline) = limits(stream);
             Half { rate: grid.rates(done), latency: grid.latencies(pairs), limit, baseline }
         };
-        let acked = rows().filter_map(|row| row.acked).collect();
-        let sends = rows().filter_map(|row| Some((row.due?, row.acked?))).collect();
-        let served = rows().filter_map(|row| row.served).collect();
-        let effects = rows().filter_map(|row| Some((row.acked?, row.served?))).collect();
-        let lost = rows().filter(|row| row.acked.is_none()).filter_map(|row| row.due);
+        let acked = rows().filter_map(|row| row.acked()).collect();
+        let sends = rows().filter_map(|row| Some((row.due()?, row.acked()?))).collect();
+        let served = rows().filter_map(|row| row.served_at()).collect();
+        let effects = rows().filter_map(|row| Some((row.acked()?, row.served_at()?))).collect();
+        let lost = rows().filter(|row| row.acked().is_none()).filter_map(|row| row.due());
         let calm = analysis.as_ref().and_then(Analysis::calm).or(marks.baseline);
         let baseline = marks.baseline.map(|(from, to)| (seconds(from), seconds(to)));
         Some(Self {
             from: seconds(grid.from),
             to: seconds(grid.from + grid.width() * grid.buckets() as Nanos),
             bucket: seconds(grid.width()),
-            due: grid.rates(rows().filter_map(|row| row.due).collect()),
+            due: grid.rates(rows().filter_map(|row| row.due()).collect()),
             send: half(Stream::Send, acked, sends),
             effect: half(Stream::Effect, served, effects),
             never: grid.counts(lost),
-            backlog: grid.backlog(&ledger),
-            backlog_limit: crate::recovery::backlog_threshold(&ledger, calm).map(|n| n as f64),
+            backlog: grid.backlog(ledger),
+            backlog_limit: crate::recovery::backlog_threshold(ledger, calm).map(|n| n as f64),
             baseline,
             end: marks.end.map(seconds),
             lanes: lanes::lanes(history, analysis.as_ref(), &marks, grid.from, grid.end()),
@@ -129,10 +133,10 @@ struct Grid {
 
 impl Grid {
     /// From the first record that was due to the last one served, or the load's end.
-    fn of(ledger: &Ledger<'_>, marks: &Marks) -> Option<Self> {
-        let due = || ledger.rows.iter().filter_map(|row| row.due);
+    fn of(ledger: &Ledger, marks: &Marks) -> Option<Self> {
+        let due = || ledger.rows().filter_map(|row| row.due());
         let from = due().min()?;
-        let served = ledger.rows.iter().filter_map(|row| row.served.max(row.acked)).max().unwrap_or(0);
+        let served = ledger.rows().filter_map(|row| row.served_at().max(row.acked())).max().unwrap_or(0);
         let to = due().max()?.max(marks.end.unwrap_or(0)).max(served.min(marks.last)).max(from + 1);
         let steps = [1, 2, 5, 10, 20, 50, 100, 600, 3_000, 36_000].map(|n| n * FINEST);
         let every = (to - from) / (due().count() as Nanos).max(1);
@@ -199,16 +203,16 @@ impl Grid {
         buckets
     }
 
-    fn backlog(&self, ledger: &Ledger<'_>) -> Vec<Span> {
-        if ledger.rows.iter().all(|row| row.served.is_none()) {
+    fn backlog(&self, ledger: &Ledger) -> Vec<Span> {
+        if ledger.rows().all(|row| row.served_at().is_none()) {
             return Vec::new();
         }
         // The highest within each fine bucket, and where it stood at its end.
         let mut steps: Vec<(Nanos, i64)> = Vec::new();
-        for row in &ledger.rows {
-            let Some(acked) = row.acked else { continue };
+        for row in ledger.rows() {
+            let Some(acked) = row.acked() else { continue };
             steps.push((acked, 1));
-            steps.extend(row.served.map(|at| (at.max(acked), -1)));
+            steps.extend(row.served_at().map(|at| (at.max(acked), -1)));
         }
         steps.sort_unstable();
         let (mut now, mut next) = (0i64, 0);

@@ -13,8 +13,8 @@ use crate::clock::{Clock, Nanos};
 use crate::cluster::pool::Origin;
 use crate::cluster::{BackendInfo, Cluster, View};
 use crate::fault::Field;
-use crate::history::{Header, Op, Promises, Recorder, Topics, read_history};
-use crate::judge::judge;
+use crate::history::{Header, Op, Promises, Recorder, Topics};
+use crate::judge::judge_ledger;
 use crate::nemesis;
 use crate::plan::{
     Defect, HeaderConvention, Identity, Plan, ProducerKind, StepAction, SubjectKind, Timeline, TopicPartition,
@@ -69,8 +69,9 @@ pub async fn run_one(
     let played = stage.play().await;
     stage.recorder.close()?;
     let backend = played?;
-    let read = read_history(&history)?;
-    let judgement = judge(&read);
+    let (read, ledger) = crate::ledger::read(&history)?;
+    let timeline = report::timeline::Timeline::with(&read, &ledger);
+    let judgement = judge_ledger(&read, ledger);
     let environment = environment::here();
     let configuration = fingerprint::configuration(&stage.plan, &backend, environment.cpus);
     let facts = ScenarioContext {
@@ -91,7 +92,7 @@ pub async fn run_one(
     let json = serde_json::to_vec_pretty(&result).map_err(|e| RunError::Internal(format!("result.json: {e}")))?;
     folder::write(&stage.folder.join("result.json"), &json)?;
     let summary = stage.plan.summary.clone();
-    Ok(ScenarioOutcome { result, folder: stage.folder, summary, timeline: report::timeline::Timeline::of(&read) })
+    Ok(ScenarioOutcome { result, folder: stage.folder, summary, timeline })
 }
 
 fn header(plan: &Plan, seed: u64, group: &str, clock: Clock) -> Header {
