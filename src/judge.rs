@@ -3,6 +3,8 @@
 //!
 //! Owns the verdict and its reasons. Must not know how a claim is checked or a time measured.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::budget::{self, BudgetRow, Counts};
@@ -105,6 +107,8 @@ pub struct DlqReport {
     pub records: u64,
     /// Those that lack a header which the subject's convention promises.
     pub incomplete: u64,
+    /// How many name each class of errors. Empty where the subject's convention has no header for it.
+    pub error_classes: BTreeMap<String, u64>,
 }
 
 /// One sign of life of a component.
@@ -236,6 +240,7 @@ fn components(case: &Case<'_>) -> Components {
             _ => {}
         }
     }
+    components.dlq.error_classes = case.ledger.error_classes();
     components.dlq.records = case.ledger.letters.len() as u64;
     components.dlq.incomplete = case.ledger.letters.iter().filter(|letter| !letter.complete).count() as u64;
     components

@@ -71,6 +71,8 @@ pub struct Letter {
     pub place: Place,
     origin: Option<(Tp, i64)>,
     pub complete: bool,
+    /// Of its error, by its place among those that were named.
+    class: Option<u32>,
 }
 
 /// A send that failed or may have failed.
@@ -98,6 +100,8 @@ pub struct Ledger {
     pub troubles: Vec<Trouble>,
     /// Deliveries to members, every one counted.
     pub delivered: u64,
+    /// Classes of errors that dead letters name.
+    classes: Vec<String>,
     /// Of the latest event.
     pub last: Nanos,
     /// Where records were acknowledged, found in the input topic and delivered.
@@ -133,6 +137,24 @@ impl Ledger {
             self.rows.push();
         }
         row
+    }
+
+    fn class_of(&mut self, class: &str) -> u32 {
+        // A handful.
+        let at = self.classes.iter().position(|known| known == class).unwrap_or_else(|| {
+            self.classes.push(class.to_owned());
+            self.classes.len() - 1
+        });
+        at as u32
+    }
+
+    /// How many dead letters name each class of errors.
+    pub fn error_classes(&self) -> BTreeMap<String, u64> {
+        let mut counts = BTreeMap::new();
+        for class in self.letters.iter().filter_map(|letter| self.classes.get(letter.class? as usize)) {
+            *counts.entry(class.clone()).or_default() += 1;
+        }
+        counts
     }
 
     /// Takes in an event of any kind.
@@ -223,12 +245,13 @@ impl Ledger {
                     self.rows.add(row, Count::Effects);
                 }
             }
-            Act::DeadLetter { id, tp, offset, origin, complete, appended } => {
+            Act::DeadLetter { id, tp, offset, origin, complete, error_class, appended } => {
                 let tp = self.tps.of(tp);
                 let row = self.row_of(id);
                 self.serve(row, appended);
                 let origin = origin.map(|(tp, offset)| (self.origins.of(tp), offset));
-                self.letters.push(Letter { place: Place { tp, offset, row }, origin, complete });
+                let class = error_class.map(|class| self.class_of(class));
+                self.letters.push(Letter { place: Place { tp, offset, row }, origin, complete, class });
             }
             Act::Commit { tp, offset } => {
                 let tp = self.tps.of(tp);

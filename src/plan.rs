@@ -369,9 +369,21 @@ pub struct ExpectPlan {
     /// Breaker states that some member must pass through, in this order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub breaker: Vec<String>,
+    /// Alerts that some member must fire.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<String>,
+    /// Alerts that some member must fire and then resolve.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alerts_resolved: Vec<String>,
+    /// Handlers are tried again at least this often, all members together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u64>,
     /// At least this many dead letters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_letters: Option<u64>,
+    /// Error classes that dead letters must name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub dead_letter_errors: Vec<String>,
 }
 
 /// How long and how finely the run is watched.

@@ -204,7 +204,8 @@ impl Run<'_> {
             let origin = Some(Origin { tp: tp(partition), offset: entry.offset });
             self.with(|story| {
                 let appended = Some(story.now());
-                story.event(Op::DeadLetter { r#type, id, tp: dlq(partition), offset, origin, complete, appended })
+                let (tp, error_class) = (dlq(partition), None);
+                story.event(Op::DeadLetter { r#type, id, tp, offset, origin, complete, error_class, appended })
             });
         } else {
             self.effect(id, partition);

@@ -62,6 +62,7 @@ pub enum Act<'a> {
         offset: i64,
         origin: Option<(At<'a>, i64)>,
         complete: bool,
+        error_class: Option<&'a str>,
         appended: Option<Nanos>,
     },
     Commit {
@@ -113,14 +114,17 @@ impl<'a> Line<'a> {
             Op::Effect { id, key, seq, tp, offset, appended, r#type: Outcome::Ok } => {
                 Act::Effect { id, key: key.as_deref(), seq: *seq, tp: tp.into(), offset: *offset, appended: *appended }
             }
-            Op::DeadLetter { id, tp, offset, origin, complete, appended, r#type: Outcome::Ok } => Act::DeadLetter {
-                id,
-                tp: tp.into(),
-                offset: *offset,
-                origin: origin.as_ref().map(|origin| (At::from(&origin.tp), origin.offset)),
-                complete: *complete,
-                appended: *appended,
-            },
+            Op::DeadLetter { id, tp, offset, origin, complete, error_class, appended, r#type: Outcome::Ok } => {
+                Act::DeadLetter {
+                    id,
+                    tp: tp.into(),
+                    offset: *offset,
+                    origin: origin.as_ref().map(|origin| (At::from(&origin.tp), origin.offset)),
+                    complete: *complete,
+                    error_class: error_class.as_deref(),
+                    appended: *appended,
+                }
+            }
             Op::Commit { tp, offset, r#type: Outcome::Ok, error: _ } => Act::Commit { tp: tp.into(), offset: *offset },
             _ => return None,
         };
@@ -150,6 +154,7 @@ struct Fields<'a> {
     poison: Option<bool>,
     intact: Option<bool>,
     complete: Option<bool>,
+    error_class: Option<&'a str>,
 }
 
 impl<'a> Fields<'a> {
@@ -177,6 +182,7 @@ impl<'a> Fields<'a> {
                 "poison" => fields.poison.replace(cursor.boolean()?).is_none(),
                 "intact" => fields.intact.replace(cursor.boolean()?).is_none(),
                 "complete" => fields.complete.replace(cursor.boolean()?).is_none(),
+                "error_class" => fields.error_class.replace(cursor.string()?).is_none(),
                 _ => return None,
             };
             if !fresh {
@@ -230,6 +236,7 @@ impl<'a> Fields<'a> {
                 offset: self.offset?,
                 origin: None,
                 complete: self.complete.unwrap_or(true),
+                error_class: self.error_class,
                 appended: self.appended,
             })?,
             "commit" => found(Act::Commit { tp: self.tp?, offset: self.offset? })?,

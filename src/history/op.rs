@@ -219,6 +219,9 @@ pub enum Op {
         origin: Option<Origin>,
         #[serde(default = "yes")]
         complete: bool,
+        /// The class of the error that its headers name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error_class: Option<String>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         appended: Option<Nanos>,
     },

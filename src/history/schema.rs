@@ -113,7 +113,16 @@ fn every_event() -> Vec<Op> {
         Op::Commit { r#type, tp: tp.clone(), offset: 2, error },
         Op::LogRead { r#type, id: id.clone(), tp: tp.clone(), offset: 1, intact: false },
         Op::Effect { r#type, id: id.clone(), key, seq, tp: tp.clone(), offset: 1, appended },
-        Op::DeadLetter { r#type, id, tp: tp.clone(), offset: 1, origin, complete: true, appended },
+        Op::DeadLetter {
+            r#type,
+            id,
+            tp: tp.clone(),
+            offset: 1,
+            origin,
+            complete: true,
+            error_class: Some("non-retriable".into()),
+            appended,
+        },
         Op::FinalRead { r#type, tp, from: 0, to: 15 },
     ]
 }

@@ -150,12 +150,22 @@ impl Story {
         self.dead_from(id, offset, None, true)
     }
 
+    /// A dead letter whose headers name this class of errors.
+    pub fn dead_of(self, id: &str, offset: i64, class: &str) -> Self {
+        let mut story = self.dead(id, offset);
+        if let Some(Event { op: Op::DeadLetter { error_class, .. }, .. }) = story.events.last_mut() {
+            *error_class = Some(class.to_owned());
+        }
+        story
+    }
+
     pub fn dead_from(mut self, id: &str, offset: i64, origin: Option<i64>, complete: bool) -> Self {
         self.reaches(&dlq(0), offset);
         let appended = Some(ms(self.now));
         let origin = origin.map(|offset| Origin { tp: tp(0), offset });
         let (id, tp) = (id.to_owned(), dlq(0));
-        self.event(Op::DeadLetter { r#type: Outcome::Ok, id, tp, offset, origin, complete, appended })
+        let error_class = None;
+        self.event(Op::DeadLetter { r#type: Outcome::Ok, id, tp, offset, origin, complete, error_class, appended })
     }
 
     /// `actor` is given `orders/0`.

@@ -1,6 +1,6 @@
 //! What a scenario says must be seen. Missed: the run is inconclusive, for what it was made to show did not happen.
 
-use super::{Components, Integrity};
+use super::{Components, Integrity, SignalRow};
 use crate::plan::ExpectPlan;
 use crate::recovery::breaker_state;
 use crate::verdict::{Reason, Verdict};
@@ -11,10 +11,42 @@ const CODE: &str = "expectation-not-met";
 pub(super) fn missed(plan: &ExpectPlan, integrity: &Integrity, components: &Components) -> Vec<(Verdict, Reason)> {
     let mut missed = Vec::new();
     missed.extend(breaker(&plan.breaker, components));
+    missed.extend(alerts(plan, components));
+    if let Some(least) = plan.retries.filter(|least| components.retry.retries < *least) {
+        missed.push(format!("expected at least {least} retries, saw {}", components.retry.retries));
+    }
+    let found = &components.dlq.error_classes;
+    missed.extend(plan.dead_letter_errors.iter().filter(|class| !found.contains_key(*class)).map(|class| {
+        let found: Vec<&str> = found.keys().map(String::as_str).collect();
+        let found = if found.is_empty() { "none at all".to_owned() } else { found.join(", ") };
+        format!("expected dead letters of {class} errors: found {found}")
+    }));
     if let Some(least) = plan.dead_letters.filter(|least| integrity.dead_lettered < *least) {
         missed.push(format!("expected at least {least} dead letters, found {}", integrity.dead_lettered));
     }
     missed.into_iter().map(|message| (Verdict::Inconclusive, Reason { code: CODE.into(), message })).collect()
+}
+
+/// Each alert that is to fire must fire somewhere, and one that is to be resolved in the member where it fired.
+fn alerts<'a>(plan: &'a ExpectPlan, components: &'a Components) -> impl Iterator<Item = String> + 'a {
+    let rows = move |kind: &'a str, status: &'a str| {
+        components.alerts.iter().filter(move |row| says(row, "kind", kind) && says(row, "status", status))
+    };
+    let fired = move |kind: &'a str| rows(kind, "firing").next().is_some();
+    let resolved = move |kind: &'a str| {
+        let since = |over: &SignalRow| rows(kind, "firing").any(|row| row.actor == over.actor && row.t_s <= over.t_s);
+        rows(kind, "resolved").any(since)
+    };
+    let silent = plan.alerts.iter().filter(move |kind| !fired(kind));
+    let open = plan.alerts_resolved.iter().filter(move |kind| !resolved(kind));
+    silent.map(|kind| format!("expected the alert {kind} to fire: no member told of it")).chain(open.map(move |kind| {
+        let seen = if fired(kind) { "it fired and was not resolved" } else { "it did not fire" };
+        format!("expected the alert {kind} to fire and be resolved: {seen}")
+    }))
+}
+
+fn says(row: &SignalRow, field: &str, word: &str) -> bool {
+    row.value.get(field).and_then(|value| value.as_str()) == Some(word)
 }
 
 /// Some one actor's breaker must pass through the states in this order; others may come between.

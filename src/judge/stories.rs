@@ -162,6 +162,69 @@ fn an_expected_breaker_must_go_through_its_states_in_one_member() {
     assert_eq!(split.components.breaker.transitions.len(), 3);
 }
 
+/// What speaks against a run with these alerts (time, member, kind, status).
+fn with_alerts(change: impl FnOnce(&mut Plan), alerts: &[(u64, &str, &str, &str)]) -> Vec<String> {
+    let mut story = sim(change).story();
+    for (at, actor, kind, status) in alerts {
+        story = story.at(*at).signal(actor, "alert", json!({"kind": kind, "status": status, "severity": "critical"}));
+    }
+    judged(&story).reasons.into_iter().map(|reason| format!("{}: {}", reason.code, reason.message)).collect()
+}
+
+#[test]
+fn an_expected_alert_must_fire_in_some_member() {
+    let alerts = |alerts: &[_]| with_alerts(|plan| plan.expect.alerts = vec!["error-rate".into()], alerts);
+    assert!(alerts(&[(7_000, "b", "error-rate", "firing")]).is_empty());
+    let other = alerts(&[(7_000, "b", "dead-letters", "firing"), (8_000, "b", "error-rate", "resolved")]);
+    assert_eq!(other, ["expectation-not-met: expected the alert error-rate to fire: no member told of it"]);
+}
+
+#[test]
+fn an_alert_that_is_to_be_resolved_must_be_in_the_member_where_it_fired() {
+    let alerts = |alerts: &[_]| with_alerts(|plan| plan.expect.alerts_resolved = vec!["error-rate".into()], alerts);
+    let fired = (7_000, "a", "error-rate", "firing");
+    assert!(alerts(&[fired, (7_100, "b", "error-rate", "firing"), (9_000, "a", "error-rate", "resolved")]).is_empty());
+    let open =
+        "expectation-not-met: expected the alert error-rate to fire and be resolved: it fired and was not resolved";
+    assert_eq!(alerts(&[fired]), [open]);
+    assert_eq!(alerts(&[fired, (9_000, "b", "error-rate", "resolved")]), [open], "another member's");
+    assert_eq!(alerts(&[(6_500, "a", "error-rate", "resolved"), fired]), [open], "an older one's");
+    assert!(alerts(&[])[0].ends_with("it did not fire"));
+}
+
+#[test]
+fn expected_retries_are_counted_over_all_members() {
+    let run = |count: u64| {
+        let mut story = sim(|plan| plan.expect.retries = Some(3)).story();
+        for number in 0..count {
+            story = story.at(7_000 + number).signal(["a", "b"][number as usize % 2], "retry", json!({}));
+        }
+        judged(&story)
+    };
+    assert_eq!(run(3).verdict, Pass);
+    let few = run(2);
+    assert_eq!((few.verdict, codes(&few)), (Inconclusive, vec!["expectation-not-met"]));
+    assert_eq!(few.reasons[0].message, "expected at least 3 retries, saw 2");
+}
+
+#[test]
+fn expected_error_classes_must_stand_in_the_dead_letters() {
+    let run = |classes: &[&str]| {
+        let mut story = sim(|plan| plan.expect.dead_letter_errors = vec!["non-retriable".into()]).story();
+        for (offset, class) in classes.iter().enumerate() {
+            story = story.dead_of("no-such-record", offset as i64, class);
+        }
+        let judgement = judged(&story);
+        let missed = judgement.reasons.iter().find(|reason| reason.code == "expectation-not-met");
+        (missed.map(|reason| reason.message.clone()), judgement.components.dlq.error_classes)
+    };
+    let (missed, counts) = run(&["retriable", "non-retriable", "non-retriable"]);
+    assert_eq!((missed, counts["non-retriable"], counts["retriable"]), (None, 2, 1));
+    let text = |found: &str| Some(format!("expected dead letters of non-retriable errors: found {found}"));
+    assert_eq!(run(&["retriable"]).0, text("retriable"));
+    assert_eq!(run(&[]).0, text("none at all"));
+}
+
 #[test]
 fn expected_dead_letters_must_come() {
     let judgement = judged(&sim(|plan| plan.expect.dead_letters = Some(3)).story());

@@ -41,6 +41,7 @@ fn runs_of_every_kind_of_trouble() {
         Some(1),
         true,
     );
+    let story = story.dead_of("13", 1, "non-retriable").dead_of("11", 2, "temporary");
     same(&story.clone().end());
     same(&story);
 }

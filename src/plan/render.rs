@@ -273,6 +273,18 @@ impl Plan {
         if !self.expect.breaker.is_empty() {
             writeln!(out, "  {:<14}breaker {}", "expected", self.expect.breaker.join(", then "))?;
         }
+        for (what, kinds) in [
+            ("alerts fired", &self.expect.alerts),
+            ("alerts fired and resolved", &self.expect.alerts_resolved),
+            ("dead letters with errors", &self.expect.dead_letter_errors),
+        ] {
+            if !kinds.is_empty() {
+                writeln!(out, "  {:<14}{what}: {}", "expected", kinds.join(", "))?;
+            }
+        }
+        if let Some(count) = self.expect.retries {
+            writeln!(out, "  {:<14}at least {count} retries", "expected")?;
+        }
         if let Some(count) = self.expect.dead_letters {
             writeln!(out, "  {:<14}at least {}", "expected", plural(count, "dead letter"))?;
         }

@@ -3,7 +3,7 @@
 //! The reader takes the names that it knows from here, the JSON Schema and the tables of `docs/scenarios.md` are made of
 //! it, and tests hold the defaults and types against what the reader does. So a key that is not here does not exist.
 
-use super::raw::{BREAKER_STATES, PROFILES};
+use super::raw::{ALERT_KINDS, BREAKER_STATES, ERROR_CLASSES, PROFILES};
 
 mod faults;
 mod pages;
@@ -346,7 +346,21 @@ pub static EXPECT: Table = Table {
             Is("[]"),
             "States that some member's circuit breaker passes through, in this order.",
         ),
+        key("alerts", Words(&ALERT_KINDS), Is("[]"), "Alerts that fire in some member, in any order."),
+        key(
+            "alerts-resolved",
+            Words(&ALERT_KINDS),
+            Is("[]"),
+            "Alerts that fire in some member and are resolved in it before the run ends.",
+        ),
+        key("retries", Whole(0, MANY), Else("none"), "At least this many times a member's handler is tried again."),
         key("dead-letters", Whole(0, MANY), Else("none"), "At least this many dead letters."),
+        key(
+            "dead-letter-errors",
+            Words(&ERROR_CLASSES),
+            Is("[]"),
+            "Error classes that the dead letters' headers name, each at least once.",
+        ),
     ],
 };
 

@@ -14,6 +14,8 @@ use crate::plan::{
     BackendKind, BudgetPlan, ClusterPlan, DeadLetterEffect, ExpectPlan, FaultKind, FaultPlan, Isolation, Limit,
     ObservationPlan, Plan, ProducerKind, Progress, ProgressOf, Since, TopicPlan, WorkloadPlan,
 };
+use crate::resilience::alert::AlertKind;
+use crate::resilience::classify::Class;
 
 mod fault;
 pub(super) mod protocol;
@@ -29,6 +31,18 @@ pub const PROFILES: [&str; 4] = ["development", "staging", "production", "defaul
 
 /// States of a circuit breaker, as `[expect] breaker` names them.
 pub const BREAKER_STATES: [&str; 5] = ["closed", "open", "half-open", "forced-open", "disabled"];
+
+/// What an alert of the components may be about, as `[expect] alerts` names it.
+pub const ALERT_KINDS: [&str; 4] = [
+    AlertKind::ErrorRate.as_str(),
+    AlertKind::BreakerTrips.as_str(),
+    AlertKind::DeadLetters.as_str(),
+    AlertKind::RecoveryTime.as_str(),
+];
+
+/// Classes of errors, as `[expect] dead-letter-errors` names them.
+pub const ERROR_CLASSES: [&str; 3] =
+    [Class::Retriable.as_str(), Class::Temporary.as_str(), Class::NonRetriable.as_str()];
 
 /// A plan as read, and for each of its faults its number in the file: one that could not be read is left out.
 pub(super) struct Draft {
@@ -173,11 +187,21 @@ fn progress(field: &Field) -> Option<Progress> {
 
 fn expect(root: &Fields) -> ExpectPlan {
     let table = root.table("expect", &format::EXPECT);
-    let states = BREAKER_STATES.map(|name| (name, name));
-    let breaker = table
-        .get("breaker")
-        .map_or_else(Vec::new, |f| f.items().iter().filter_map(|item| item.word(&states)).map(str::to_owned).collect());
-    ExpectPlan { breaker, dead_letters: table.get("dead-letters").and_then(|f| f.tally()) }
+    ExpectPlan {
+        breaker: words(&table, "breaker", BREAKER_STATES),
+        alerts: words(&table, "alerts", ALERT_KINDS),
+        alerts_resolved: words(&table, "alerts-resolved", ALERT_KINDS),
+        retries: table.get("retries").and_then(|f| f.tally()),
+        dead_letters: table.get("dead-letters").and_then(|f| f.tally()),
+        dead_letter_errors: words(&table, "dead-letter-errors", ERROR_CLASSES),
+    }
+}
+
+fn words<const N: usize>(table: &Fields, key: &str, known: [&'static str; N]) -> Vec<String> {
+    let known = known.map(|name| (name, name));
+    table
+        .get(key)
+        .map_or_else(Vec::new, |f| f.items().iter().filter_map(|item| item.word(&known)).map(str::to_owned).collect())
 }
 
 fn observation(root: &Fields, budget: &BudgetPlan) -> ObservationPlan {

@@ -70,7 +70,10 @@ fn the_example_of_the_format_page_is_this_plan() {
             outage: Some(Limit { within: seconds(9), since: None }),
             ..BudgetPlan::default()
         },
-        expect: ExpectPlan { breaker: vec!["open".into(), "half-open".into(), "closed".into()], dead_letters: None },
+        expect: ExpectPlan {
+            breaker: vec!["open".into(), "half-open".into(), "closed".into()],
+            ..ExpectPlan::default()
+        },
         observation: ObservationPlan {
             window: seconds(1),
             hold: seconds(3),

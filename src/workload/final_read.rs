@@ -29,12 +29,23 @@ pub enum FinalReadError {
     Assign(KafkaError),
 }
 
-/// Reads a dead letter's headers in the subject's convention: its origin, and whether every promised header is there.
-pub type DeadLetterHeaders = fn(&BorrowedMessage<'_>) -> (Option<Origin>, bool);
+/// What a dead letter's headers say.
+#[derive(Debug)]
+pub struct LetterHeaders {
+    /// Where the record stood.
+    pub origin: Option<Origin>,
+    /// Every header that the convention promises is there.
+    pub complete: bool,
+    /// The class of the error.
+    pub error_class: Option<String>,
+}
+
+/// Reads a dead letter's headers in the subject's convention.
+pub type DeadLetterHeaders = fn(&BorrowedMessage<'_>) -> LetterHeaders;
 
 /// Of an application that promises no headers: nothing is known, and nothing is missing.
-pub fn no_headers_promised(_: &BorrowedMessage<'_>) -> (Option<Origin>, bool) {
-    (None, true)
+pub fn no_headers_promised(_: &BorrowedMessage<'_>) -> LetterHeaders {
+    LetterHeaders { origin: None, complete: true, error_class: None }
 }
 
 /// What to read, and how.
@@ -166,8 +177,8 @@ impl FinalRead<'_> {
             Op::Effect { r#type, id, key, seq, tp, offset, appended }
         } else {
             found.dead_letters += 1;
-            let (origin, complete) = (self.dead_letter_headers)(message);
-            Op::DeadLetter { r#type, id, tp, offset, origin, complete, appended }
+            let LetterHeaders { origin, complete, error_class } = (self.dead_letter_headers)(message);
+            Op::DeadLetter { r#type, id, tp, offset, origin, complete, error_class, appended }
         };
         recorder.record(Some("final-read"), op);
     }

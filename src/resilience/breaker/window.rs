@@ -72,6 +72,7 @@ impl Window {
 
     /// Counts a plain success without the lock. False: it is counted, or must be, under the lock as well, with
     /// [`Window::settle`] and the ticket.
+    #[inline]
     pub fn add_success(&self) -> Result<Mark, Ticket> {
         match self {
             Self::None => Ok(Mark::default()),
@@ -149,14 +150,20 @@ thread_local! {
     static SHARD: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
+#[inline]
 fn shard() -> usize {
+    let shard = SHARD.get();
+    // The remainder is for the compiler: with it, it needs to check no bounds.
+    if shard == usize::MAX { first_shard() } else { shard % SHARDS }
+}
+
+#[cold]
+#[inline(never)]
+fn first_shard() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    SHARD.with(|shard| {
-        if shard.get() == usize::MAX {
-            shard.set(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
-        }
-        shard.get()
-    })
+    let shard = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
+    SHARD.set(shard);
+    shard
 }
 
 /// Plain successes counted by shard, and a ring of marks. Successes since the last look are a run without marks: they enter
@@ -198,6 +205,7 @@ impl Ring {
         }
     }
 
+    #[inline]
     fn add_success(&self) -> Mark {
         let shard = shard();
         // Against the breaker's stamp, which is looked at next; no dearer than any other addition.

@@ -3,7 +3,8 @@
 use super::{Rules, text};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::plan::{
-    FaultKind, FaultPlan, HandlerError, Limit, MemberAction, MemberSelector, Since, Target, Timeline, floors,
+    FaultKind, FaultPlan, HandlerError, HeaderConvention, Limit, MemberAction, MemberSelector, Since, Target, Timeline,
+    floors,
 };
 use crate::scenario::raw::least_observation;
 
@@ -242,17 +243,31 @@ fn expectations(rules: &Rules) {
                     records, do not count against a breaker";
         impossible("expect.breaker", "nothing in this scenario can open a circuit breaker", help);
     }
-    let Some(count) = plan.expect.dead_letters.filter(|count| *count > 0) else { return };
+    if plan.expect.retries.is_some_and(|least| least > 0) && !plan.faults.iter().any(|fault| trips(&fault.kind)) {
+        let help = "add a [[fault]], such as handler-errors = { rate = 0.5 }; a record that cannot be processed is not tried again";
+        impossible("expect.retries", "nothing in this scenario can make a handler fail for a while", help);
+    }
+    let classes = &plan.expect.dead_letter_errors;
+    let unknown = plan.subject.foreign.as_ref().is_some_and(|its| its.dead_letter_headers == HeaderConvention::None);
+    if !classes.is_empty() && unknown {
+        let help = "set [subject] dead-letter-headers, if the application writes any";
+        impossible("expect.dead-letter-errors", "the application promises no headers that name an error's class", help);
+    }
+    let count = plan.expect.dead_letters.unwrap_or(0).max(classes.len().min(1) as u64);
+    if count == 0 {
+        return;
+    }
+    let path = if plan.expect.dead_letters.is_some() { "expect.dead-letters" } else { "expect.dead-letter-errors" };
     let group_only = plan.faults.iter().all(|fault| matches!(fault.kind, FaultKind::Member { .. }));
     if group_only && plan.workload.poison == 0.0 {
         let help = "set [workload] poison, or add a [[fault]] with poison or handler-errors";
-        impossible("expect.dead-letters", "nothing in this scenario can make a dead letter", help);
+        impossible(path, "nothing in this scenario can make a dead letter", help);
         return;
     }
     let records = plan.load_time().as_secs_f64() * f64::from(plan.workload.rate);
     if count as f64 > records {
         let message = format!("{count} dead letters are expected of {records:.0} records");
-        impossible("expect.dead-letters", &message, "expect fewer, or raise [workload] rate");
+        impossible(path, &message, "expect fewer, or raise [workload] rate");
     }
 }
 

@@ -27,6 +27,7 @@ use crate::resilience::record::{self, Incoming};
 use crate::resilience::settings::{Profile, Settings};
 use crate::subject::ChaosOrder;
 use crate::workload::IDENTITY_HEADER;
+use crate::workload::final_read::LetterHeaders;
 
 /// A process that finds a [`MemberConfig`] in this variable is a member.
 pub const MEMBER_ENV: &str = "SEAWORTHY_INTERNAL_MEMBER";
@@ -326,10 +327,11 @@ impl Observer for Teller {
     }
 }
 
-/// A dead letter's origin and completeness by the headers that the resilience components write.
-pub fn dead_letter_headers(message: &BorrowedMessage<'_>) -> (Option<Origin>, bool) {
+/// What the headers say that the resilience components write.
+pub fn dead_letter_headers(message: &BorrowedMessage<'_>) -> LetterHeaders {
     let info = DeadLetterInfo::from_headers(&record::headers_of(message));
     let origin =
         info.origin().map(|(topic, partition, offset)| Origin { tp: TopicPartition::new(topic, partition), offset });
-    (origin, info.complete())
+    let error_class = info.error_class.map(|class| class.as_str().to_owned());
+    LetterHeaders { origin, complete: info.complete(), error_class }
 }
