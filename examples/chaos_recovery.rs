@@ -2,7 +2,8 @@
 //! `cargo run --example chaos_recovery`. Virtual time and a seed: it takes no time and says the same everywhere.
 //!
 //! 50 callers ask a dependency through retry and breaker. For 20 seconds the chaos engine fails most calls and delays the
-//! rest. Recovery time is from the end of the chaos until the last record that it held up is through.
+//! rest. Recovery time is from the end of the chaos until the last record that it held up is through. To the callers a call
+//! that the breaker refuses is an error, too: the error rate is theirs, not the dependency's.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -96,10 +97,12 @@ async fn run(profile: Profile) -> Result<(), Box<dyn std::error::Error>> {
     outcome?;
     let (counts, chaos) = (metrics.snapshot(), engine.counts());
     println!(
-        "  {} records done, {} failures and {} delays injected, {} breaker trips, retries were used up {} times",
+        "  {} records done, {} failures and {} delays injected, {} calls refused by the open breaker, {} breaker trips, retries \
+         were used up {} times",
         done.get(),
         chaos.failures,
         chaos.delays,
+        breaker.rejections(),
         counts.breaker_trips,
         lost.get()
     );
