@@ -21,11 +21,13 @@ pub mod admin;
 pub mod containers;
 pub mod embedded;
 mod error;
+pub mod external;
 mod health;
 mod link;
 mod path;
 pub mod pool;
 mod ports;
+mod readdress;
 mod wait;
 pub mod wire;
 

@@ -91,6 +91,18 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The same scenario on topics with this before their names: on a cluster that has other people's topics too.
+    pub fn with_topic_prefix(mut self, prefix: &str) -> Self {
+        let ours = self.topic.all();
+        let renamed =
+            |name: &str| if ours.iter().any(|own| own == name) { format!("{prefix}{name}") } else { name.to_owned() };
+        for fault in &mut self.faults {
+            fault.kind.rename_topics(renamed);
+        }
+        self.topic.name = format!("{prefix}{}", self.topic.name);
+        self
+    }
+
     /// The text of `plan.toml` in the run folder: everything resolved, no default left to guess.
     ///
     /// # Errors
@@ -220,7 +232,7 @@ pub struct SubjectPlan {
     /// A bug put in on purpose, so that the harness can be seen to catch it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub defect: Option<Defect>,
-    /// Kind process only.
+    /// Of every kind but the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign: Option<ForeignPlan>,
 }
@@ -237,6 +249,13 @@ pub enum SubjectKind {
     Container,
     /// Given in Rust.
     Custom,
+}
+
+impl SubjectKind {
+    /// Not ours: told and judged from outside.
+    pub fn is_foreign(self) -> bool {
+        self != Self::Pipeline
+    }
 }
 
 /// Bugs that applications have. The pipeline has each on request, to prove that the checkers see it.

@@ -73,6 +73,9 @@ impl RunError {
     }
 }
 
+/// Set for a process that is to be one member of a subject of kind custom: of a service given in Rust.
+pub const CUSTOM_ENV: &str = "SEAWORTHY_INTERNAL_CUSTOM";
+
 /// What a run needs besides its scenarios.
 pub struct RunContext {
     pub backend: BackendKind,
@@ -81,6 +84,8 @@ pub struct RunContext {
     pub pool: Arc<ClusterPool>,
     /// The program that members run as: it must call [`crate::testing::take_over`] first thing in `main`.
     pub exe: PathBuf,
+    /// Whether `exe`, started with [`CUSTOM_ENV`], is a member of a subject of kind custom.
+    pub custom: bool,
     pub seed: u64,
     /// What was changed in the scenario files for this run, as `key=value`: for reports.
     pub set: Vec<String>,

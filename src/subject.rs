@@ -5,10 +5,18 @@ use std::time::Duration;
 
 use crate::plan::{HandlerError, TopicPartition};
 
+#[cfg(feature = "containers")]
+pub mod container;
+pub mod http;
+mod log;
 pub mod orphans;
 mod os;
 pub mod pipeline;
 pub mod process;
+mod surroundings;
+
+pub use log::log_tail;
+pub use surroundings::Surroundings;
 
 /// What the harness could not do with the application.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +34,8 @@ pub enum SubjectError {
     NotRunning { member: u32, state: String },
     #[error("cannot {what} member-{member} (process {pid}): {source}")]
     Signal { what: &'static str, member: u32, pid: u32, source: std::io::Error },
+    #[error("{0}")]
+    Engine(#[from] crate::cluster::ClusterError),
     #[error("the chaos order is impossible: {0}")]
     Chaos(String),
     #[error("member-{member} did not {what} within {}: last seen {last}", humantime::format_duration(*.limit))]

@@ -8,6 +8,23 @@
 //! }
 //! ```
 //!
+//! A service of one's own, in Rust, is `kind = "custom"` in its scenarios and the second argument here. Each of its members is
+//! this program, started again, so that a crash is a crash:
+//!
+//! ```no_run
+//! use seaworthy::testing::{Surroundings, run_scenarios_with};
+//!
+//! fn main() -> std::process::ExitCode {
+//!     run_scenarios_with(&["scenarios"], |told: Surroundings| {
+//!         // Consumes `told.input` as a member of `told.group`, and ends on SIGTERM.
+//!         my_service::run(&told.bootstrap, &told.group, &told.input, &told.output, &told.dead_letter)
+//!     })
+//! }
+//! # mod my_service {
+//! #     pub fn run(_: &str, _: &str, _: &str, _: &str, _: &str) -> Result<(), std::io::Error> { Ok(()) }
+//! # }
+//! ```
+//!
 //! Files are found at run time, so a new one is a new test without a rebuild. Each is one trial a backend: on the
 //! embedded one, a rehearsal that runs everywhere, and in containers. A backend that cannot carry a scenario, and
 //! containers where no Docker engine answers, are ignored, loudly and with the reason. With
@@ -29,8 +46,9 @@ use crate::exit_code::ExitCode;
 use crate::plan::{BackendKind, Capabilities, Plan};
 use crate::report;
 use crate::rng::Rng;
-use crate::runner::{Events, RunBook, RunContext, RunFolder, ScenarioOutcome, run_one};
+use crate::runner::{CUSTOM_ENV, Events, RunBook, RunContext, RunFolder, ScenarioOutcome, run_one};
 use crate::scenario;
+pub use crate::subject::Surroundings;
 use crate::subject::pipeline::member;
 use crate::subject::process::keeper;
 use crate::verdict::Verdict;
@@ -60,9 +78,35 @@ pub fn take_over() {
 /// nothing else runs (they share a cluster, and the machine).
 pub fn run_scenarios(folders: &[&str]) -> std::process::ExitCode {
     take_over();
+    run_all(folders, Bench::new())
+}
+
+/// As [`run_scenarios`], with a service of one's own for the scenarios of `kind = "custom"`. `member` is the whole life of one
+/// member; it is called in a process of its own, which ends with it: with exit code 1 and the error in its log if it fails.
+pub fn run_scenarios_with<E: std::fmt::Display>(
+    folders: &[&str],
+    member: impl FnOnce(Surroundings) -> Result<(), E>,
+) -> std::process::ExitCode {
+    take_over();
+    become_member(member);
+    run_all(folders, Bench::with_custom_subject())
+}
+
+/// Becomes a member of the custom subject if this process was started as one, and never returns then.
+pub fn become_member<E: std::fmt::Display>(member: impl FnOnce(Surroundings) -> Result<(), E>) {
+    if std::env::var_os(CUSTOM_ENV).is_none() {
+        return;
+    }
+    let outcome = Surroundings::from_env().and_then(|told| member(told).map_err(|error| error.to_string()));
+    if let Err(error) = &outcome {
+        eprintln!("{error}");
+    }
+    std::process::exit(i32::from(outcome.is_err()));
+}
+
+fn run_all(folders: &[&str], bench: Bench) -> std::process::ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(arguments.test_threads.unwrap_or(EMBEDDED_JOBS).clamp(1, EMBEDDED_JOBS));
-    let bench = Bench::new();
     let paths: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
     let trials = match scenario::discover(&paths) {
         // Rehearsals first: whatever they say comes within the minute.
@@ -100,6 +144,8 @@ struct Inner {
     /// have one folder.
     books: Mutex<BTreeMap<BackendKind, RunBook>>,
     cancel: CancellationToken,
+    /// This program becomes a member of the custom subject.
+    custom: bool,
 }
 
 impl Default for Bench {
@@ -113,8 +159,20 @@ impl Bench {
     ///
     /// # Panics
     /// When no async runtime can be started.
-    #[expect(clippy::expect_used, reason = "a test binary without a runtime has nothing to say but this")]
     pub fn new() -> Self {
+        Self::with(false)
+    }
+
+    /// As [`Bench::new`], for a program that calls [`become_member`] after [`take_over`].
+    ///
+    /// # Panics
+    /// When no async runtime can be started.
+    pub fn with_custom_subject() -> Self {
+        Self::with(true)
+    }
+
+    #[expect(clippy::expect_used, reason = "a test binary without a runtime has nothing to say but this")]
+    fn with(custom: bool) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("an async runtime");
         let engine = runtime.block_on(Engine::detect()).map(|e| e.to_string()).map_err(|e| e.to_string());
         let exe = std::env::current_exe().expect("the path of this program");
@@ -123,7 +181,16 @@ impl Bench {
         let machine = Semaphore::new(EMBEDDED_JOBS);
         let cancel = CancellationToken::new();
         runtime.spawn(crate::signals::cancel_on_signal(cancel.clone()));
-        Self(Arc::new(Inner { runtime, containers, embedded, machine, engine, books: Mutex::default(), cancel }))
+        Self(Arc::new(Inner {
+            runtime,
+            containers,
+            embedded,
+            machine,
+            engine,
+            books: Mutex::default(),
+            cancel,
+            custom,
+        }))
     }
 
     /// `Err`: why container trials cannot run here.
@@ -190,7 +257,9 @@ impl Bench {
                 let engine = inner.engine.as_ref().map_err(|reason| format!("no container engine: {reason}"))?;
                 (&inner.containers, EMBEDDED_JOBS as u32, format!("containers ({engine}), as a Docker engine answers"))
             }
-            BackendKind::External => return Err("an external cluster is not for tests".to_owned()),
+            BackendKind::External => {
+                return Err("an external cluster is for `seaworthy run --backend external`, not for tests".to_owned());
+            }
         };
         let folder = self.book(backend, |book| book.folder.clone())?;
         let exe = std::env::current_exe().map_err(|e| format!("the path of this program: {e}"))?;
@@ -199,6 +268,7 @@ impl Bench {
             backend_reason,
             pool: pool.clone(),
             exe,
+            custom: inner.custom,
             seed: seed(),
             set: Vec::new(),
             events: Events::none(),

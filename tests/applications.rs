@@ -27,6 +27,11 @@ fn main() -> std::process::ExitCode {
         trial("one_that_ends_by_itself_is_named_with_its_log", ends_early),
         trial("one_that_never_becomes_ready_is_named", never_ready),
         trial("a_program_that_does_not_exist_is_named", no_such_program),
+        trial("one_that_does_not_answer_over_http_is_named", silent),
+        trial("a_container_is_crashed_frozen_joined_and_judged_as_a_process_is", container),
+        trial("a_container_that_ends_by_itself_is_named_with_its_log", container_ends_early),
+        trial("an_image_that_is_not_to_be_had_is_named", no_such_image),
+        examples(),
     ];
     let conclusion = libtest_mimic::run(&arguments, trials);
     bench.close();
@@ -95,6 +100,120 @@ baseline = "5s"
 [observation]
 on-time = "500ms"
 "#;
+
+/// Four languages' toolchains, their packages, and twenty runs of a minute each: not a part of every `cargo test`.
+fn examples() -> Trial {
+    let body = || {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/applications/check");
+        let seaworthy = option_env!("CARGO_BIN_EXE_seaworthy").ok_or("it takes the feature `cli`")?;
+        let status = std::process::Command::new(script).env("SEAWORTHY", seaworthy).status()?;
+        if status.success() { Ok(()) } else { Err(format!("{script}: {status}").into()) }
+    };
+    Trial::test("examples_in_four_languages_pass_and_their_broken_twins_fail::containers", body).with_ignored_flag(true)
+}
+
+/// Builds the image of `examples/application.rs`.
+fn image() -> Result<&'static str, Failed> {
+    const TAG: &str = "seaworthy-test-application:latest";
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/applications/image");
+    let built = std::process::Command::new(script).arg(application()?).arg(TAG).output()?;
+    let said = || String::from_utf8_lossy(&built.stderr).into_owned();
+    if built.status.success() { Ok(TAG) } else { Err(format!("{script}: {}", said()).into()) }
+}
+
+/// Runs a scenario whose subject is a container, and looks for containers that stay.
+fn play_container(
+    bench: &Bench,
+    name: &str,
+    text: &str,
+) -> Result<Result<seaworthy::runner::ScenarioOutcome, String>, Failed> {
+    let outcome = play(bench, name, text)?;
+    let filter = format!("name=seaworthy-{name}-");
+    let mut left = String::new();
+    // The engine may still be at it.
+    for _ in 0..50 {
+        let seen =
+            std::process::Command::new("docker").args(["ps", "--all", "--quiet", "--filter", &filter]).output()?;
+        left = String::from_utf8_lossy(&seen.stdout).into_owned();
+        if left.is_empty() {
+            return Ok(outcome);
+        }
+        pause();
+    }
+    Err(format!("left behind after 5 s: {left}").into())
+}
+
+#[expect(clippy::disallowed_methods, reason = "waits for what the engine does")]
+fn pause() {
+    std::thread::sleep(std::time::Duration::from_millis(100));
+}
+
+fn container(bench: &Bench) -> Result<(), Failed> {
+    let text = format!(
+        r#"{LOAD}
+[subject]
+kind = "container"
+image = "{}"
+command = ["--ignore-sigterm"]
+env = {{ WHO = "member {{member}}" }}
+members = 2
+ready = {{ line = "ready", within = "60s" }}
+stop-grace = "1s"
+[[fault]]
+label = "crash"
+at = "0s"
+member = {{ action = "crash", member = 0, restart-after = "2s" }}
+[[fault]]
+label = "freeze"
+at = "14s"
+lasts = "2s"
+member = {{ action = "pause", member = 1 }}
+[[fault]]
+label = "join"
+at = "20s"
+member = {{ action = "join" }}
+"#,
+        image()?
+    );
+    let folder = expect(play_container(bench, "container", &text)?, Verdict::Pass, None)?;
+    let log = std::fs::read_to_string(folder.join("logs/member-0.log"))?;
+    for said in ["ready", "fault crash: inject", "member ended: exit code 137", "never heard of it"] {
+        if !log.contains(said) {
+            return Err(format!("its log does not say `{said}`").into());
+        }
+    }
+    let history = std::fs::read_to_string(folder.join("history.jsonl"))?;
+    for named in ["member-start", "is frozen", "member-2", "member-ignored-sigterm", "exit code 137"] {
+        if !history.contains(named) {
+            return Err(format!("the history does not say `{named}`").into());
+        }
+    }
+    Ok(())
+}
+
+fn container_ends_early(bench: &Bench) -> Result<(), Failed> {
+    // Without brokers to talk to it ends; a variable of the scenario overrides ours.
+    let text = format!(
+        "{LOAD}\n[subject]\nkind = \"container\"\nimage = \"{}\"\n\
+         env = {{ SEAWORTHY_INPUT_TOPIC = \"\" }}\nready = {{ group-stable = \"20s\" }}\n",
+        image()?
+    );
+    refused(play_container(bench, "container-ends-early", &text)?, &["member-0", "exit code 1", "its log ends"])
+}
+
+fn no_such_image(bench: &Bench) -> Result<(), Failed> {
+    let text = format!("{LOAD}\n[subject]\nkind = \"container\"\nimage = \"localhost:9/seaworthy/none:1\"\n");
+    let outcome = play_container(bench, "no-such-image", &text)?;
+    refused(outcome, &["member-0", "localhost:9/seaworthy/none:1", "which is not here"])
+}
+
+fn silent(bench: &Bench) -> Result<(), Failed> {
+    // Nobody serves the discard port.
+    let ready = "{ http = \"http://127.0.0.1:9/health/{member}\", within = \"2s\" }";
+    let subject = format!("kind = \"process\"\ncommand = [\"sleep\", \"600\"]\nready = {ready}\n");
+    let outcome = play(bench, "silent", &format!("{LOAD}\n[subject]\n{subject}"))?;
+    refused(outcome, &["not ready within 2s", "member-0 is not ready", "http://127.0.0.1:9/health/0"])
+}
 
 fn unruly(bench: &Bench) -> Result<(), Failed> {
     let text = format!(

@@ -16,6 +16,8 @@ fn main() -> std::process::ExitCode {
     let trials = vec![
         Trial::test("ctrl_c_in_mid_fault_heals_and_leaves_nothing::containers", ctrl_c).with_ignored_flag(ignored),
         Trial::test("a_sigkill_leaves_nothing::containers", sigkill).with_ignored_flag(ignored),
+        Trial::test("a_sigkill_leaves_no_container_of_an_application::containers", sigkill_beside_containers)
+            .with_ignored_flag(ignored),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
@@ -38,7 +40,28 @@ fn ctrl_c() -> Result<(), Failed> {
 
 fn sigkill() -> Result<(), Failed> {
     let out = tempfile::tempdir()?;
-    let mut run = in_mid_fault(out.path())?;
+    let run = in_mid_fault(out.path())?;
+    killed(run)
+}
+
+/// The brokers are rehearsed: the only containers are the application's, which does nothing, in an image that is here.
+fn sigkill_beside_containers() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let image = std::env::var("SEAWORTHY_KAFKA_IMAGE").unwrap_or_else(|_| "apache/kafka:4.1.0".to_owned());
+    let file = folder.path().join("idle.toml");
+    let text = format!(
+        "name = \"idle\"\n[subject]\nkind = \"container\"\nimage = \"{image}\"\ncommand = [\"sleep\", \"600\"]\n"
+    );
+    std::fs::write(&file, text)?;
+    let run = in_phase("warm-up", &[&file.display().to_string(), "--backend", "embedded"], folder.path())?;
+    let members = left_of(run.id())?.into_iter().filter(|what| what.starts_with("ps ")).count();
+    if members != 2 {
+        return Err(format!("{members} members run in containers, not 2").into());
+    }
+    killed(run)
+}
+
+fn killed(mut run: Child) -> Result<(), Failed> {
     let before = left_of(run.id())?;
     if before.is_empty() {
         return Err("there was nothing to leave behind".into());
@@ -58,8 +81,15 @@ fn sigkill() -> Result<(), Failed> {
 
 /// A run of `network-partition`, once its fault phase has begun.
 fn in_mid_fault(out: &std::path::Path) -> Result<Child, Failed> {
+    in_phase("fault", &["scenarios/network-partition.toml", "--backend", "containers"], out)
+}
+
+/// A run, one second into a phase.
+fn in_phase(phase: &str, arguments: &[&str], out: &std::path::Path) -> Result<Child, Failed> {
     let mut run = Command::new(env!("CARGO_BIN_EXE_seaworthy"))
-        .args(["run", "scenarios/network-partition.toml", "--backend", "containers", "--seed", "1"])
+        .arg("run")
+        .args(arguments)
+        .args(["--seed", "1"])
         .arg("--out")
         .arg(out)
         .stdout(Stdio::null())
@@ -70,7 +100,7 @@ fn in_mid_fault(out: &std::path::Path) -> Result<Child, Failed> {
     let mut lines = BufReader::new(stderr).lines();
     for line in lines.by_ref() {
         let line = line?;
-        let reached = line.trim_start().starts_with("fault");
+        let reached = line.trim_start().starts_with(phase);
         seen.push_str(&line);
         seen.push('\n');
         if reached {
@@ -82,7 +112,7 @@ fn in_mid_fault(out: &std::path::Path) -> Result<Child, Failed> {
             return Ok(run);
         }
     }
-    Err(format!("it ended before its fault phase:\n{seen}").into())
+    Err(format!("it ended before its {phase} phase:\n{seen}").into())
 }
 
 fn signal(child: &Child, name: &str) -> Result<(), Failed> {

@@ -40,7 +40,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("testcontainers", &["src/cluster/containers"]),
     ("bollard", &["src/cluster/containers"]),
     ("toxiproxy_rust", &["src/proxy"]),
-    ("ureq", &["src/proxy"]),
+    ("ureq", &["src/proxy", "src/subject/http"]),
     ("axum", &["src/proxy/server"]),
     (
         "rdkafka",

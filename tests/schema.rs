@@ -73,8 +73,10 @@ fn the_schema_that_is_checked_in_is_current() {
 #[test]
 fn every_good_scenario_fits_the_schema() {
     let validator = validator();
-    let folders = ["scenarios", "src/cli/new", "src/scenario/tests", "tests/broken", "examples/applications/python"];
-    for path in folders.iter().flat_map(|folder| files(folder)) {
+    let applications = ["clients", "python", "java", "go", "node"].map(|name| format!("examples/applications/{name}"));
+    let own = ["scenarios", "src/cli/new", "src/scenario/tests", "tests/broken"].map(str::to_owned);
+    let folders = own.into_iter().chain(applications);
+    for path in folders.flat_map(|folder| files(&folder)) {
         let text = std::fs::read_to_string(&path).expect("text");
         let document = json(&text).expect("TOML");
         let errors: Vec<_> = validator.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path)).collect();
@@ -222,7 +224,7 @@ fn file_with(table: &Table, key: &str, value: &str) -> String {
         }
         "slow-network" | "kill, stop" | "pause" if key != "target" => entries.push("target = \"one\"".into()),
         "ready" if key == "within" => entries.push("line = \"a\"".into()),
-        "ready" if key != "group-stable" && key != "line" => entries.push("group-stable = \"9s\"".into()),
+        "ready" if !["group-stable", "line", "http"].contains(&key) => entries.push("group-stable = \"9s\"".into()),
         "broker-errors" if key != "rate" && key != "times" => entries.push("times = 3".into()),
         _ => {}
     }

@@ -31,10 +31,13 @@ templates! {
     "handler-errors",
     "dead-letter-topic",
     "poison",
+    "process",
+    "container",
+    "custom",
 }
 
-/// Writes a commented scenario file from a template: `control` has no fault, the others are called after the fault that
-/// they show. An existing file is never overwritten.
+/// Writes a commented scenario file from a template: `control` has no fault; `process`, `container` and `custom` run a service
+/// of one's own; the others are called after the fault that they show. An existing file is never overwritten.
 #[derive(clap::Args)]
 pub(super) struct New {
     /// The scenario's name, kebab-case; also the file's
@@ -169,6 +172,12 @@ mod tests {
             assert!(plan_of(text).faults.iter().any(|fault| fault.kind.name() == kind), "{kind}");
         }
         assert!(plan_of(TEMPLATES[0].1).faults.is_empty(), "the control run");
-        assert_eq!(TEMPLATES.len(), 1 + scenario::FAULT_KINDS.len() - WITHOUT.len(), "no template without a fault");
+        let own = ["process", "container", "custom"];
+        for kind in own {
+            let (_, text) = TEMPLATES.iter().find(|(name, _)| *name == kind).unwrap_or_else(|| panic!("{kind}"));
+            assert!(plan_of(text).subject.kind.is_foreign(), "{kind}");
+        }
+        let faults = scenario::FAULT_KINDS.len() - WITHOUT.len();
+        assert_eq!(TEMPLATES.len(), 1 + faults + own.len(), "no template without a fault");
     }
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Colours, Format, Scenarios, print, progress, runtime, selected, tell};
 use crate::cluster::containers::Engine;
 use crate::cluster::embedded::EmbeddedLauncher;
+use crate::cluster::external::ExternalLauncher;
 use crate::cluster::pool::ClusterPool;
 use crate::compare::{self, Side};
 use crate::exit_code::ExitCode;
@@ -29,6 +30,9 @@ pub(super) struct Run {
     /// Where brokers come from
     #[arg(long, value_enum, default_value_t = Backend::Auto)]
     backend: Backend,
+    /// Brokers of the cluster that `--backend external` uses, without TLS or passwords
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', required_if_eq("backend", "external"))]
+    bootstrap_servers: Vec<String>,
     /// Run every scenario this often, interleaved
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
@@ -69,6 +73,8 @@ enum Backend {
     Containers,
     /// librdkafka's mock cluster on this machine: a rehearsal in seconds
     Embedded,
+    /// A cluster that runs already, named by `--bootstrap-servers`: its network can be harmed, its brokers cannot
+    External,
 }
 
 /// Which backend, and why; `Err`: why there is none.
@@ -78,8 +84,12 @@ struct Choice {
 }
 
 impl Backend {
-    async fn choose(self) -> Choice {
+    async fn choose(self, servers: &[String]) -> Choice {
         let engine = match self {
+            Self::External => {
+                let reason = Ok(format!("external ({}), as asked for", servers.join(",")));
+                return Choice { kind: BackendKind::External, reason };
+            }
             Self::Embedded => {
                 return Choice { kind: BackendKind::Embedded, reason: Ok("embedded, as asked for".into()) };
             }
@@ -131,14 +141,18 @@ impl Run {
             Ok(runtime) => runtime,
             Err(code) => return code,
         };
-        let Choice { kind, reason } = runtime.block_on(self.backend.choose());
+        if self.backend != Backend::External && !self.bootstrap_servers.is_empty() {
+            tell("error: --bootstrap-servers is for --backend external: the other backends bring their own cluster");
+            return ExitCode::Usage;
+        }
+        let Choice { kind, reason } = runtime.block_on(self.backend.choose(&self.bootstrap_servers));
         let selection = Selection {
             paths: self.scenarios.paths.clone(),
             filter: self.scenarios.filter.clone(),
             set: self.set.clone(),
             shard: self.shard,
             backend: Some(kind),
-            leave_out: kind == BackendKind::Embedded,
+            leave_out: kind != BackendKind::Containers,
         };
         // A matrix has a selection a variant; without one there is a single variant that changes nothing.
         let (mut variants, mut left_out) = (Vec::new(), Vec::new());
@@ -159,8 +173,8 @@ impl Run {
             tell("nothing selected: no scenario fits; `seaworthy list` shows what there is");
             return ExitCode::NothingSelected;
         }
-        if self.keep && kind == BackendKind::Embedded {
-            tell("error: --keep is for containers: the embedded backend ends with this process");
+        if self.keep && kind != BackendKind::Containers {
+            tell(&format!("error: --keep is for containers: the {kind} backend has none that could stay"));
             return ExitCode::Usage;
         }
         match reason {
@@ -223,12 +237,14 @@ impl Run {
                 let at_a_time = total.min(self.jobs as usize);
                 ClusterPool::with_places(EmbeddedLauncher::new(exe.clone(), seed), at_a_time)
             }
-            BackendKind::Containers | BackendKind::External => crate::testing::container_pool(exe.clone(), !self.keep),
+            BackendKind::External => ClusterPool::new(ExternalLauncher::new(self.bootstrap_servers.clone(), seed)),
+            BackendKind::Containers => crate::testing::container_pool(exe.clone(), !self.keep),
         });
         let events = progress::events(colour.err, total, clusters.places());
         let set = self.set.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let pool = clusters.clone();
-        let context = RunContext { backend, backend_reason: reason, pool, exe, seed, set, events, cancel };
+        let context =
+            RunContext { backend, backend_reason: reason, pool, exe, custom: false, seed, set, events, cancel };
         let suite = Suite { context, folder, repeat: self.repeat, fail_fast: self.fail_fast, left_out };
         let report = suite.run_lots(&lots).await;
         if self.keep {

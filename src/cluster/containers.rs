@@ -23,11 +23,13 @@ use crate::plan::{BackendKind, Direction, NetworkEffect};
 use crate::proxy::{LinkState, ProxyError, Toxiproxy};
 
 mod engine;
+mod guest;
 mod launch;
 mod removal;
 mod settings;
 
 pub use engine::{Engine, EngineInfo};
+pub use guest::{Guest, GuestSpec};
 pub use launch::{Launcher, Options};
 pub use removal::{
     PID_LABEL, REAPER_VARIABLE, RUN_LABEL, Reaper, Removed, clean, reaper_main, remove_run, spawn_reaper,

@@ -62,6 +62,13 @@ pub enum ClusterError {
     #[error("there is no broker {broker}: the cluster has 1 to {brokers}")]
     UnknownBroker { broker: u32, brokers: u32 },
 
+    /// Somebody else's cluster, smaller than the scenario's.
+    #[error(
+        "the scenario is for {wanted} brokers, and the cluster has {has}\n  choose what it can carry: --set cluster.brokers={has} \
+         --set topic.replication={} --set topic.min-insync-replicas={}", has.min(&3), if *.has >= 3 { 2 } else { 1 }
+    )]
+    TooFewBrokers { wanted: u32, has: u32 },
+
     /// The backend has no way of doing it. Planning should have said so.
     #[error("the {backend} backend cannot {what}")]
     Unsupported { backend: BackendKind, what: String },

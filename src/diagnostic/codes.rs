@@ -282,7 +282,7 @@ kill. Choose another with --backend, and name it in `requires` so that others do
 
 /// The kind of subject lacks an ability.
 UNSUPPORTED_BY_SUBJECT = "unsupported-by-subject":
-"The application under test cannot be asked for this. A process of one's own is harmed and judged from outside: its
+"The application under test cannot be asked for this. A process or container of one's own is harmed and judged from outside: its
 members can be crashed, stopped, frozen and added, its network cut, its records poisoned. Only the built-in pipeline has a
 chaos engine in its handler, and tells the states of its circuit breaker.";
 
@@ -291,6 +291,11 @@ UNKNOWN_PLACEHOLDER = "unknown-placeholder":
 "In `command` and `env` of a subject, a name in braces is replaced: {bootstrap} (addresses of the brokers, through the
 proxies), {input}, {output}, {dead-letter} (topics), {group} (consumer group), {member} (its number, from 0) and {seed}.
 This name is none of them. Braces around anything but small letters and hyphens are left as they are.";
+
+/// Not a URL that a probe can ask.
+BAD_URL = "bad-url":
+"`http` of a subject's `ready` is a URL that every member answers with a status of 2xx once it does its work:
+{ http = \"http://127.0.0.1:808{member}/health\", within = \"60s\" }. Members are asked on this machine, without encryption.";
 
 /// Not a place where an identity can be.
 BAD_IDENTITY = "bad-identity":

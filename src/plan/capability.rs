@@ -141,7 +141,27 @@ impl Capabilities {
                 .into(),
                 Some(5 << 20),
             ),
-            BackendKind::External => ([CrashMember, PauseMember, ChangeMembers, HandlerErrors, Poison].into(), None),
+            // Its brokers and its configuration are not ours; the way to them is, and the run's own topics.
+            BackendKind::External => (
+                [
+                    CutRefuse,
+                    CutBlackhole,
+                    CutStall,
+                    CutReset,
+                    OneWayCut,
+                    SlowNetwork,
+                    CrashMember,
+                    PauseMember,
+                    ChangeMembers,
+                    HandlerErrors,
+                    DeadLetterTooLarge,
+                    Poison,
+                    FindCoordinator,
+                    Followers,
+                ]
+                .into(),
+                None,
+            ),
         };
         Self { backend, can, bytes_per_topic_partition: bytes }
     }

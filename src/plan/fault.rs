@@ -183,6 +183,29 @@ impl FaultKind {
         }
     }
 
+    /// The same harm where topics have other names.
+    pub(super) fn rename_topics(&mut self, renamed: impl Fn(&str) -> String) {
+        let move_to = |tp: &mut TopicPartition| tp.topic = renamed(&tp.topic).into();
+        match self {
+            Self::Network { cut: target, .. }
+            | Self::SlowNetwork { target, .. }
+            | Self::Kill { target, .. }
+            | Self::Stop { target, .. }
+            | Self::Pause { target } => {
+                if let Target::LeaderOf(tp) | Target::FollowerOf(tp) = target {
+                    move_to(tp);
+                }
+            }
+            Self::MoveLeader { topic_partition, .. } => move_to(topic_partition),
+            Self::RollingRestart { .. }
+            | Self::Member { .. }
+            | Self::HandlerErrors { .. }
+            | Self::BrokerErrors { .. }
+            | Self::DeadLetterTopic { .. }
+            | Self::Poison { .. } => {}
+        }
+    }
+
     /// How long after injection the harm itself ends, for faults that bring their own end.
     pub fn restart_after(&self) -> Option<Duration> {
         match self {

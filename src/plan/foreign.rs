@@ -8,11 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::text;
 
-/// `[subject]` of kind process: what the built-in pipeline does not need.
+/// `[subject]` of any kind but pipeline: what the built-in one does not need.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ForeignPlan {
-    /// Program and arguments, with [placeholders](PLACEHOLDERS). Run in the scenario file's folder.
+    /// Kind container: the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Program and arguments, with [placeholders](PLACEHOLDERS). Of a process: run in the scenario file's folder. Of a
+    /// container: in place of the image's own command, if there are any. Of a custom one: none.
     pub command: Vec<String>,
     /// Variables besides the `SEAWORTHY_…` ones, with placeholders.
     #[serde(default)]
@@ -83,13 +87,27 @@ pub enum Ready {
         #[serde(with = "text::duration")]
         within: Duration,
     },
+    /// Every member answers a GET of this URL with a status of 2xx. With placeholders: each member has its own port.
+    Http {
+        url: String,
+        #[serde(with = "text::duration")]
+        within: Duration,
+    },
 }
 
 impl Ready {
     /// The longest that it may take.
     pub fn within(&self) -> Duration {
         match self {
-            Self::GroupStable(within) | Self::Line { within, .. } => *within,
+            Self::GroupStable(within) | Self::Line { within, .. } | Self::Http { within, .. } => *within,
+        }
+    }
+
+    /// The text to look for in a member's output.
+    pub fn line(&self) -> Option<String> {
+        match self {
+            Self::Line { text, .. } => Some(text.clone()),
+            Self::GroupStable(_) | Self::Http { .. } => None,
         }
     }
 }

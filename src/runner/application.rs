@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::one::Stage;
-use super::{READY_LIMIT, RunError};
+use super::{CUSTOM_ENV, READY_LIMIT, RunError};
 use crate::clock::Nanos;
 use crate::cluster::{Cluster, View};
-use crate::plan::{ForeignPlan, Ready};
+use crate::plan::{ForeignPlan, Ready, SubjectKind};
+#[cfg(feature = "containers")]
+use crate::subject::container::ContainerSubject;
 use crate::subject::pipeline::{MemberConfig, PipelineSubject};
-use crate::subject::process::{ProcessSubject, Surroundings, log_tail};
-use crate::subject::{Subject, SubjectError};
+use crate::subject::process::ProcessSubject;
+use crate::subject::{MemberState, Subject, SubjectError, Surroundings, http, log_tail};
 
 /// How often its state is looked at while it is awaited.
 const LOOK: Duration = Duration::from_millis(50);
@@ -22,22 +24,53 @@ const FOREIGN_LAG: u64 = 5;
 
 impl Stage<'_> {
     /// The plan's subject, not yet started. `client`: the pipeline's client properties.
-    pub(super) fn subject(&self, cluster: &Arc<dyn Cluster>, client: BTreeMap<String, String>) -> Arc<dyn Subject> {
+    pub(super) fn subject(
+        &self,
+        cluster: &Arc<dyn Cluster>,
+        client: BTreeMap<String, String>,
+    ) -> Result<Arc<dyn Subject>, RunError> {
         let (exe, logs, recorder) = (self.context.exe.clone(), self.folder.join("logs"), self.recorder.clone());
-        match &self.plan.subject.foreign {
-            None => Arc::new(PipelineSubject::new(exe, self.member_config(cluster, client), logs, recorder)),
-            Some(plan) => {
-                let surroundings = Surroundings {
-                    bootstrap: cluster.bootstrap(View::Subject),
-                    input: self.topics.input.clone(),
-                    output: self.topics.output.clone(),
-                    dead_letter: self.topics.dead_letter.clone(),
-                    group: self.group.clone(),
-                    seed: self.seed,
-                };
-                let folder = home_of(self.path);
-                Arc::new(ProcessSubject::new(exe, plan.clone(), surroundings, folder, logs, recorder))
+        let Some(plan) = &self.plan.subject.foreign else {
+            let config = self.member_config(cluster, client);
+            return Ok(Arc::new(PipelineSubject::new(exe, config, logs, recorder)));
+        };
+        let (plan, surroundings) = (plan.clone(), self.surroundings(&**cluster));
+        match self.plan.subject.kind {
+            #[cfg(feature = "containers")]
+            SubjectKind::Container => {
+                // The run's id is unique in its folder only.
+                let run = format!("{}-{}", self.group, std::process::id());
+                Ok(Arc::new(ContainerSubject::new(exe, plan, surroundings, logs, recorder, run)))
             }
+            #[cfg(not(feature = "containers"))]
+            SubjectKind::Container => {
+                Err(RunError::Settings("subject.kind = \"container\" takes the feature `containers`".into()))
+            }
+            SubjectKind::Custom if !self.context.custom => Err(RunError::Settings(
+                "subject.kind = \"custom\" is given in Rust: it runs by `cargo test`, with \
+                 seaworthy::testing::run_scenarios_with"
+                    .into(),
+            )),
+            SubjectKind::Custom => {
+                let mut plan = plan;
+                plan.command = vec![exe.display().to_string()];
+                plan.env.insert(CUSTOM_ENV.to_owned(), "1".to_owned());
+                Ok(Arc::new(ProcessSubject::new(exe, plan, surroundings, home_of(self.path), logs, recorder)))
+            }
+            SubjectKind::Process | SubjectKind::Pipeline => {
+                Ok(Arc::new(ProcessSubject::new(exe, plan, surroundings, home_of(self.path), logs, recorder)))
+            }
+        }
+    }
+
+    fn surroundings(&self, cluster: &dyn Cluster) -> Surroundings {
+        Surroundings {
+            bootstrap: cluster.bootstrap(View::Subject),
+            input: self.topics.input.clone(),
+            output: self.topics.output.clone(),
+            dead_letter: self.topics.dead_letter.clone(),
+            group: self.group.clone(),
+            seed: self.seed,
         }
     }
 
@@ -90,6 +123,7 @@ impl Stage<'_> {
                     (silent > 0).then(|| format!("{silent} members have not written a line with `{text}`"))
                 }
                 Ready::GroupStable(_) => self.group_unstable(cluster).await,
+                Ready::Http { url, .. } => self.silent_member(url, &members, cluster).await,
             };
             let missing = missing.or_else(|| {
                 let text = format!("it lags by more than {FOREIGN_LAG} s of load, or nothing of its output was seen");
@@ -102,6 +136,17 @@ impl Stage<'_> {
             }
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// The first member that does not answer that it is ready, and what it says instead.
+    async fn silent_member(&self, url: &str, members: &[MemberState], cluster: &dyn Cluster) -> Option<String> {
+        let surroundings = self.surroundings(cluster);
+        for member in members {
+            if let Err(seen) = http::answers(&surroundings.fill(url, member.index)).await {
+                return Some(format!("member-{} is not ready: {seen}", member.index));
+            }
+        }
+        None
     }
 
     /// What the group lacks to be stable; `None`: nothing.

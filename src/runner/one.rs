@@ -17,7 +17,8 @@ use crate::history::{Header, Op, Promises, Recorder, Topics};
 use crate::judge::judge_ledger;
 use crate::nemesis;
 use crate::plan::{
-    Defect, HeaderConvention, Identity, Plan, ProducerKind, StepAction, SubjectKind, Timeline, TopicPartition,
+    BackendKind, Defect, HeaderConvention, Identity, Plan, ProducerKind, StepAction, SubjectKind, Timeline,
+    TopicPartition,
 };
 use crate::report::{self, ScenarioContext, ScenarioRef, ScenarioResult};
 use crate::resilience::producer::ResilientProducer;
@@ -51,8 +52,11 @@ pub async fn run_one(
     let folder = run.scenario(&plan.name, repeat)?;
     let seed = rng::hash(context.seed.wrapping_add(u64::from(repeat)), plan.name.as_bytes());
     let clock = Clock::start();
-    let plan = Arc::new(plan);
     let group = format!("{}-{}-{repeat}", plan.name, run.run_id);
+    let plan = Arc::new(match context.backend {
+        BackendKind::External => plan.with_topic_prefix(&format!("seaworthy-{group}-")),
+        BackendKind::Containers | BackendKind::Embedded => plan,
+    });
     let header = header(&plan, seed, &group, clock);
     let text = toml::to_string_pretty(&*plan).map_err(|e| RunError::Internal(format!("plan.toml: {e}")))?;
     folder::write(&folder.join("plan.toml"), text.as_bytes())?;
@@ -181,7 +185,7 @@ impl Stage<'_> {
             SubjectKind::Process | SubjectKind::Container | SubjectKind::Custom => plan.subject.client.clone(),
         };
         let sent = Arc::new(SentLedger::default());
-        let subject = self.subject(cluster, client);
+        let subject = self.subject(cluster, client)?;
         let sink = self.sink(cluster, &settings, &sent)?;
         for member in 0..plan.subject.members {
             subject.start(member).await?;

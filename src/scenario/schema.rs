@@ -126,10 +126,13 @@ fn with_rules(inner: &Table, mut schema: Value) -> Value {
     } else if std::ptr::eq(inner, &format::BROKER_ERRORS) {
         schema["oneOf"] = either(&["rate", "times"]);
     } else if std::ptr::eq(inner, &format::SUBJECT) {
-        schema["if"] = json!({ "properties": { "kind": { "const": "process" } }, "required": ["kind"] });
-        schema["then"] = json!({ "required": ["command"] });
+        let demands = |kind: &str, key: &str| {
+            let of_kind = json!({ "properties": { "kind": { "const": kind } }, "required": ["kind"] });
+            json!({ "if": of_kind, "then": { "required": [key] } })
+        };
+        schema["allOf"] = json!([demands("process", "command"), demands("container", "image")]);
     } else if std::ptr::eq(inner, &format::READY) {
-        schema["oneOf"] = either(&["group-stable", "line"]);
+        schema["oneOf"] = either(&["group-stable", "line", "http"]);
     }
     schema
 }

@@ -319,5 +319,10 @@ fn a_plan_fits_a_backend_that_has_what_it_needs() {
     let plan = plan_of("leader-network-partition", EXAMPLE);
     assert_eq!(check(&plan, &Capabilities::of(BackendKind::Containers)), []);
     let codes: Vec<_> = check(&plan, &Capabilities::of(BackendKind::External)).iter().map(|d| d.code).collect();
-    assert_eq!(codes, ["backend-not-required", "unsupported-by-backend", "unsupported-by-backend"]);
+    assert_eq!(codes, ["backend-not-required", "unsupported-by-backend"], "broker properties");
+    let plan = plan_of("every-fault", EVERY_FAULT);
+    let external = check(&plan, &Capabilities::of(BackendKind::External));
+    for lacks in ["kill-broker", "stop-broker", "pause-broker", "rolling-restart"] {
+        assert!(external.iter().any(|d| d.message.contains(&format!("has no {lacks}"))), "{lacks}: {external:?}");
+    }
 }

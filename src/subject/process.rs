@@ -4,7 +4,7 @@
 //! Owns how they are started, signalled and ended. Must not know: what they do inside; that is judged from the topics.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
@@ -14,9 +14,10 @@ use tokio::process::Command;
 use tokio::sync::{mpsc, watch};
 
 use super::os;
+use super::surroundings::Surroundings;
 use super::{ChaosOrder, MemberState, Subject, SubjectError};
 use crate::history::{Op, Recorder};
-use crate::plan::{ForeignPlan, PLACEHOLDERS, Ready, fill};
+use crate::plan::ForeignPlan;
 
 pub mod keeper;
 
@@ -26,16 +27,6 @@ use keeper::{KEEPER_ENV, KeeperConfig, KeeperEvent};
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// How long the keeper may take to tell the end of a member beyond the member's own time.
 const KEEPER_LIMIT: Duration = Duration::from_secs(10);
-
-/// What every member is told, by placeholder and by variable; `member` is added for each.
-pub struct Surroundings {
-    pub bootstrap: String,
-    pub input: String,
-    pub output: String,
-    pub dead_letter: String,
-    pub group: String,
-    pub seed: u64,
-}
 
 /// The members' processes.
 pub struct ProcessSubject {
@@ -85,41 +76,18 @@ impl ProcessSubject {
         self.members.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    fn value(&self, name: &str, member: u32) -> Option<String> {
-        let s = &self.surroundings;
-        Some(match name {
-            "bootstrap" => s.bootstrap.clone(),
-            "input" => s.input.clone(),
-            "output" => s.output.clone(),
-            "dead-letter" => s.dead_letter.clone(),
-            "group" => s.group.clone(),
-            "member" => member.to_string(),
-            "seed" => s.seed.to_string(),
-            _ => return None,
-        })
-    }
-
     fn keeper(&self, member: u32) -> Result<KeeperConfig, String> {
-        let filled = |text: &String| fill(text, |name| self.value(name, member));
-        let mut command = self.plan.command.iter().map(filled);
+        let mut command = self.surroundings.filled(&self.plan.command, member).into_iter();
         let program = PathBuf::from(command.next().ok_or("`command` names no program")?);
-        let named = PLACEHOLDERS
-            .iter()
-            .filter_map(|(name, variable)| self.value(name, member).map(|value| ((*variable).to_owned(), value)));
-        let mapped = self.plan.env.iter().map(|(name, text)| (name.clone(), filled(text)));
-        let ready_line = match &self.plan.ready {
-            Ready::Line { text, .. } => Some(text.clone()),
-            Ready::GroupStable(_) => None,
-        };
         // A program with a path of its own is meant from the scenario's folder; a bare name from PATH.
         let program = if program.components().count() > 1 { self.folder.join(program) } else { program };
         Ok(KeeperConfig {
             program,
             arguments: command.collect(),
-            env: named.chain(mapped).collect(),
+            env: self.surroundings.variables(&self.plan.env, member),
             folder: self.folder.clone(),
             log: std::path::absolute(self.log(member)).map_err(|e| e.to_string())?,
-            ready_line,
+            ready_line: self.plan.ready.line(),
         })
     }
 
@@ -309,17 +277,4 @@ fn observe(event: KeeperEvent, tell: &watch::Sender<State>, recorder: &Recorder,
             tell.send_modify(|state| state.ended = Some(status));
         }
     }
-}
-
-/// The last lines of a log, for an error's end.
-pub fn log_tail(path: &Path) -> String {
-    const LINES: usize = 8;
-    let text = std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    if lines.is_empty() {
-        return format!("its log is empty: {}", path.display());
-    }
-    let tail: Vec<String> =
-        lines[lines.len().saturating_sub(LINES)..].iter().map(|line| format!("    {line}")).collect();
-    format!("its log ends ({}):\n{}", path.display(), tail.join("\n"))
 }

@@ -7,7 +7,7 @@
 //!
 //! It reads the protocol, one request of a connection at a time, as a Kafka broker does, and adds what the mock lacks:
 //! - **a direct path**: the mock advertises one address per broker, the fault proxy's; answers through the direct door
-//!   name the direct doors instead ([`readdress`]);
+//!   name the direct doors instead ([`readdress`](crate::cluster::readdress));
 //! - **a broker's life**: down (nobody listens, connections end), paused (connections are taken, nothing is answered);
 //! - **errors** in the place of its answers, on the subject's path alone ([`errors`]);
 //! - **the log's rules** ([`log`]): sequences of idempotent producers, append times, `min.insync.replicas`,
@@ -28,6 +28,7 @@ use tokio::task::AbortHandle;
 
 use super::child::Child;
 use super::mock::Order;
+use crate::cluster::readdress::{self, FIND_COORDINATOR, METADATA, PRODUCE};
 use crate::cluster::{BrokerState, ClusterError, View, wait};
 use errors::Errors;
 use log::Logs;
@@ -35,16 +36,11 @@ use log::Logs;
 pub(super) mod errors;
 pub(super) mod log;
 mod produce;
-mod readdress;
 
 /// A request or a reply beyond this is nonsense.
 const LARGEST_FRAME: usize = 100 << 20;
 /// How long a change of a broker's state may take.
 const CHANGE: Duration = Duration::from_secs(5);
-
-const PRODUCE: i16 = 0;
-const METADATA: i16 = 3;
-const FIND_COORDINATOR: i16 = 10;
 
 /// Where a broker's doors and the broker are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,26 +32,30 @@ pub(super) fn read(root: &Fields) -> SubjectPlan {
         client: properties(&table, "client"),
         defect: table.get("defect").and_then(|f| f.word(&Defect::ALL)),
         // Read for its mistakes whatever the kind is.
-        foreign: Some(foreign(&table, kind)).filter(|_| kind == SubjectKind::Process),
+        foreign: Some(foreign(&table, kind)).filter(|_| kind.is_foreign()),
     }
 }
 
 fn foreign(table: &Fields, kind: SubjectKind) -> ForeignPlan {
-    const HEADERS: [(&str, HeaderConvention); 2] =
-        [("none", HeaderConvention::None), ("seaworthy", HeaderConvention::Seaworthy)];
-    if kind == SubjectKind::Process
-        && let Some(command) = table.require("command", "command = [\"python3\", \"app.py\"]")
+    if kind == SubjectKind::Process {
+        table.require("command", "command = [\"python3\", \"app.py\"]");
+    }
+    if let Some(command) = table.get("command").filter(|_| kind.is_foreign())
         && matches!(&command.node.value, Value::Array(items) if items.is_empty())
     {
         command.report(Diagnostic::error(codes::ZERO, "`command` names no program").label("expected a program"));
     }
-    table.get("image").map(|field| field.text());
+    let image = match kind {
+        SubjectKind::Container => table.require("image", "image = \"my-service:1\""),
+        _ => table.get("image"),
+    };
     let flag = |key| table.get(key).and_then(|field| field.flag()).unwrap_or(false);
     ForeignPlan {
+        image: image.and_then(|field| field.text()).filter(|_| kind == SubjectKind::Container),
         command: texts(table, "command"),
         env: env(table),
         identity: table.get("identity").and_then(|field| identity(&field)).unwrap_or_default(),
-        dead_letter_headers: table.get("dead-letter-headers").and_then(|f| f.word(&HEADERS)).unwrap_or_default(),
+        dead_letter_headers: table.get("dead-letter-headers").and_then(|f| headers(&f)).unwrap_or_default(),
         ready: table
             .get("ready")
             .and_then(|field| ready(&field))
@@ -60,6 +64,26 @@ fn foreign(table: &Fields, kind: SubjectKind) -> ForeignPlan {
         ordered: flag("ordered"),
         exactly_once: flag("exactly-once"),
     }
+}
+
+fn headers(field: &Field) -> Option<HeaderConvention> {
+    const WORDS: [(&str, Option<HeaderConvention>); 4] = [
+        ("none", Some(HeaderConvention::None)),
+        ("seaworthy", Some(HeaderConvention::Seaworthy)),
+        ("spring", None),
+        ("connect", None),
+    ];
+    let known = field.word(&WORDS)?;
+    if known.is_none() {
+        let word = field.text().unwrap_or_default();
+        let message = format!("dead letters with the headers of `{word}` cannot be judged yet");
+        field.report(
+            Diagnostic::error(codes::NOT_YET_SUPPORTED, message)
+                .label("expected \"none\" or \"seaworthy\"")
+                .help("\"none\" judges that every dead letter is there, and not what its headers say"),
+        );
+    }
+    known
 }
 
 /// Names of variables have no dots: what TOML nests is a mistake of the file.
@@ -87,27 +111,31 @@ fn identity(field: &Field) -> Option<Identity> {
     Some(Identity::Json(text))
 }
 
-/// `{ group-stable = "30s" }`, or `{ line = "ready", within = "30s" }`.
+/// `{ group-stable = "30s" }`, `{ line = "ready", within = "30s" }`, or `{ http = "http://…", within = "30s" }`.
 fn ready(field: &Field) -> Option<Ready> {
     let table = field.table(&format::READY)?;
-    match (table.get("group-stable"), table.get("line")) {
-        (Some(_), Some(line)) => {
-            line.report(
-                Diagnostic::error(codes::UNKNOWN_KEY, "`group-stable` and `line` are two answers to one question")
-                    .label("expected one of them"),
-            );
-            None
-        }
-        (None, Some(line)) => {
-            let within = table.get("within").and_then(|f| f.some_duration()).unwrap_or(Duration::from_secs(60));
-            Some(Ready::Line { text: line.text()?, within })
-        }
-        (stable, None) => {
-            let stable = match stable {
-                Some(stable) => stable,
-                None => table.require("group-stable", "group-stable = \"30s\"")?,
-            };
-            stable.some_duration().map(Ready::GroupStable)
-        }
+    let answers = table.given(&["group-stable", "line", "http"]);
+    if let [_, second, ..] = &answers[..] {
+        second.report(
+            Diagnostic::error(codes::UNKNOWN_KEY, "`group-stable`, `line` and `http` are answers to one question")
+                .label("expected one of them"),
+        );
+        return None;
     }
+    let within = || table.get("within").and_then(|f| f.some_duration()).unwrap_or(Duration::from_secs(60));
+    if let Some(line) = table.get("line") {
+        return Some(Ready::Line { text: line.text()?, within: within() });
+    }
+    if let Some(http) = table.get("http") {
+        let url = http.text()?;
+        if !url.starts_with("http://") {
+            let diagnostic = Diagnostic::error(codes::BAD_URL, format!("`{url}` cannot be asked"))
+                .label("expected a URL that begins with http://")
+                .help("http = \"http://127.0.0.1:808{member}/health\": every member shares this machine's ports");
+            http.report(diagnostic);
+            return None;
+        }
+        return Some(Ready::Http { url, within: within() });
+    }
+    table.require("group-stable", "group-stable = \"30s\"")?.some_duration().map(Ready::GroupStable)
 }

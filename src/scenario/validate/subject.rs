@@ -2,7 +2,7 @@
 
 use super::Rules;
 use crate::diagnostic::{Diagnostic, codes, nearest};
-use crate::plan::{FaultKind, ForeignPlan, PLACEHOLDERS, SubjectKind, placeholders};
+use crate::plan::{FaultKind, ForeignPlan, PLACEHOLDERS, Ready, SubjectKind, placeholders};
 use crate::scenario::raw::FOREIGN_KEYS;
 
 pub(super) fn check(rules: &Rules) {
@@ -11,17 +11,19 @@ pub(super) fn check(rules: &Rules) {
         return;
     }
     match subject.kind {
-        SubjectKind::Container => {
-            rules.report(
-                "subject.kind",
-                Diagnostic::error(codes::NOT_YET_SUPPORTED, "applications in containers cannot be run yet")
-                    .label("expected \"pipeline\", \"process\" or \"custom\"")
-                    .help("`docker run --rm --network host …` is a process: kind = \"process\" runs it"),
-            );
-            return;
+        SubjectKind::Process => foreign(rules, "a process"),
+        SubjectKind::Container => foreign(rules, "a container"),
+        SubjectKind::Custom => {
+            for key in ["command", "image"] {
+                no_effect(rules, key, "a custom subject is given in Rust");
+            }
+            foreign(rules, "a custom subject");
         }
-        SubjectKind::Process => process(rules),
-        SubjectKind::Pipeline | SubjectKind::Custom => own(rules),
+        SubjectKind::Pipeline => {
+            for key in FOREIGN_KEYS {
+                no_effect(rules, key, "it belongs to subjects of one's own (process, container, custom)");
+            }
+        }
     }
     if subject.kind != SubjectKind::Pipeline && subject.defect.is_some() {
         rules.no_effect("subject.defect", "only the built-in pipeline has defects on request".into());
@@ -29,24 +31,20 @@ pub(super) fn check(rules: &Rules) {
     idle_members(rules);
 }
 
-fn own(rules: &Rules) {
-    for key in FOREIGN_KEYS {
-        let path = format!("subject.{key}");
-        if rules.given(&path) && rules.trusts(&[&path]) {
-            rules.no_effect(&path, format!("`{key}` belongs to subjects of kind process"));
-        }
+fn no_effect(rules: &Rules, key: &str, because: &str) {
+    let path = format!("subject.{key}");
+    if rules.given(&path) && rules.trusts(&[&path]) {
+        rules.no_effect(&path, because.to_owned());
     }
 }
 
-fn process(rules: &Rules) {
+/// `it`: what the kind is, in a sentence.
+fn foreign(rules: &Rules, it: &str) {
     for key in ["profile", "settings"] {
-        let path = format!("subject.{key}");
-        if rules.given(&path) && rules.trusts(&[&path]) {
-            rules.no_effect(&path, "they are settings of the built-in pipeline".into());
-        }
+        no_effect(rules, key, "they are settings of the built-in pipeline");
     }
-    if rules.given("subject.image") {
-        rules.no_effect("subject.image", "`image` belongs to subjects of kind container".into());
+    if rules.plan.subject.kind == SubjectKind::Process {
+        no_effect(rules, "image", "`image` belongs to subjects of kind container");
     }
     if let Some(foreign) = &rules.plan.subject.foreign {
         unknown_placeholders(rules, foreign);
@@ -57,7 +55,7 @@ fn process(rules: &Rules) {
                 &format!("{}.handler-errors", rules.fault_path(index)),
                 Diagnostic::error(
                     codes::UNSUPPORTED_BY_SUBJECT,
-                    "a process has no chaos engine that could be told to fail its handler's calls",
+                    format!("{it} has no chaos engine that could be told to fail its handler's calls"),
                 )
                 .label("expected a fault from outside")
                 .help("cut, kill or slow what the handler depends on, or use `poison`: records that it cannot process"),
@@ -67,7 +65,7 @@ fn process(rules: &Rules) {
     if !rules.plan.expect.breaker.is_empty() {
         rules.report(
             "expect.breaker",
-            Diagnostic::error(codes::UNSUPPORTED_BY_SUBJECT, "a process tells nobody the state of its breaker")
+            Diagnostic::error(codes::UNSUPPORTED_BY_SUBJECT, format!("{it} tells nobody the state of its breaker"))
                 .label("expected nothing that only the built-in pipeline tells"),
         );
     }
@@ -76,7 +74,11 @@ fn process(rules: &Rules) {
 fn unknown_placeholders(rules: &Rules, foreign: &ForeignPlan) {
     let arguments = foreign.command.iter().map(|text| ("subject.command".to_owned(), text));
     let variables = foreign.env.iter().map(|(name, text)| (format!("subject.env.{name}"), text));
-    for (path, text) in arguments.chain(variables) {
+    let url = match &foreign.ready {
+        Ready::Http { url, .. } => Some(("subject.ready.http".to_owned(), url)),
+        Ready::GroupStable(_) | Ready::Line { .. } => None,
+    };
+    for (path, text) in arguments.chain(variables).chain(url) {
         for name in placeholders(text) {
             let known = PLACEHOLDERS.map(|(name, _)| name);
             if known.contains(&name) {

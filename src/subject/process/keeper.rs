@@ -7,23 +7,21 @@
 //!
 //! Plain threads and no runtime: it must be able to do its work when everything else fails.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Clock;
+use crate::subject::log::{Lines, MemberLog};
 
 /// A process that finds a [`KeeperConfig`] in this variable is a keeper.
 pub const KEEPER_ENV: &str = "SEAWORTHY_INTERNAL_KEEPER";
 
-/// Output beyond this is counted and not written.
-const LOG_LIMIT: u64 = 16 << 20;
 /// How long what a dead member left behind is given to die of SIGKILL.
 const STRAYS_LIMIT: Duration = Duration::from_secs(5);
 
@@ -81,7 +79,7 @@ fn tell(event: &KeeperEvent) {
 
 fn keep(config: &KeeperConfig) -> i32 {
     adopt_orphans();
-    let log = match Log::open(config) {
+    let log = match MemberLog::open(&config.log) {
         Ok(log) => Arc::new(log),
         Err(error) => {
             tell(&KeeperEvent::CannotStart { reason: format!("{}: {error}", config.log.display()) });
@@ -107,10 +105,8 @@ fn keep(config: &KeeperConfig) -> i32 {
             kill_group(pid);
         }
     });
-    let copied = std::thread::spawn({
-        let log = Arc::clone(&log);
-        move || log.copy(output)
-    });
+    let lines = Lines::new(Arc::clone(&log), config.ready_line.clone());
+    let copied = std::thread::spawn(move || copy(output, lines));
     let status = child.wait().map_or_else(|error| format!("cannot be waited for: {error}"), ended);
     let strays = kill_strays(pid);
     // With everybody gone who could write to it, the pipe ends.
@@ -143,58 +139,21 @@ fn ended(status: ExitStatus) -> String {
     }
 }
 
-struct Log {
-    file: Mutex<File>,
-    clock: Clock,
-    ready_line: Option<String>,
-}
-
-impl Log {
-    fn open(config: &KeeperConfig) -> std::io::Result<Self> {
-        let file = File::options().create(true).append(true).open(&config.log)?;
-        Ok(Self { file: Mutex::new(file), clock: Clock::start(), ready_line: config.ready_line.clone() })
-    }
-
-    fn file(&self) -> MutexGuard<'_, File> {
-        self.file.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// A line of ours between the member's: what the harness did to it, and when.
-    fn mark(&self, text: &str) {
-        let at = self.clock.now() as f64 / 1e9;
-        let _ = writeln!(self.file(), "--- seaworthy, {at:.3} s after its start: {text}");
-    }
-
-    /// Copies the member's output, line by line, until nobody can write to it any more.
-    fn copy(&self, output: impl Read) {
-        let mut lines = BufReader::new(output);
-        let (mut line, mut written, mut dropped) = (Vec::new(), 0u64, 0u64);
-        let mut awaited = self.ready_line.as_deref();
-        loop {
-            line.clear();
-            // A line without end is cut: it must not fill the memory.
-            match lines.by_ref().take(64 << 10).read_until(b'\n', &mut line) {
-                Ok(0) | Err(_) => break,
-                Ok(_) => {}
-            }
-            if awaited.is_some_and(|text| String::from_utf8_lossy(&line).contains(text)) {
-                awaited = None;
-                tell(&KeeperEvent::Ready);
-            }
-            if written >= LOG_LIMIT {
-                if dropped == 0 {
-                    self.mark(&format!("{} MiB of output: the rest is left out", LOG_LIMIT >> 20));
+/// Copies the member's output until nobody can write to it any more.
+fn copy(mut output: impl Read, mut lines: Lines) {
+    let mut chunk = vec![0; 64 << 10];
+    loop {
+        match output.read(&mut chunk) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => break,
+            Ok(size) => {
+                if lines.take(&chunk[..size]) {
+                    tell(&KeeperEvent::Ready);
                 }
-                dropped += line.len() as u64;
-                continue;
             }
-            written += line.len() as u64;
-            let _ = self.file().write_all(&line);
-        }
-        if dropped > 0 {
-            self.mark(&format!("{dropped} bytes of output were left out"));
         }
     }
+    lines.finish();
 }
 
 fn kill_group(pid: u32) {

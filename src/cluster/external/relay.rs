@@ -1,0 +1,165 @@
+//! One broker's relay: requests go through untouched, and replies that name brokers' addresses get the fault proxies'.
+//! Must not know: faults, topics, who leads what.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::cluster::readdress;
+
+/// A request or a reply beyond this is nonsense.
+const LARGEST_FRAME: usize = 256 << 20;
+
+/// Dropping it closes its connections.
+pub(super) struct Relay {
+    task: AbortHandle,
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// By broker: the port of its fault proxy on this machine.
+type Doors = Arc<BTreeMap<i32, u16>>;
+
+impl Relay {
+    /// Listens on the port and relays to `upstream`, `host:port`.
+    pub async fn open(port: u16, upstream: String, doors: Doors) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        Ok(Self { task: tokio::spawn(serve(listener, upstream, doors)).abort_handle() })
+    }
+}
+
+async fn serve(listener: TcpListener, upstream: String, doors: Doors) {
+    // Aborted, and its connections with it, when the relay is dropped.
+    let mut connections = JoinSet::new();
+    loop {
+        match listener.accept().await {
+            Ok((client, _)) => {
+                let (upstream, doors) = (upstream.clone(), doors.clone());
+                connections.spawn(async move {
+                    if let Err(error) = converse(client, &upstream, &doors).await {
+                        tracing::debug!(%upstream, %error, "a connection to a broker ended");
+                    }
+                });
+            }
+            Err(error) => tracing::warn!(%upstream, %error, "a connection could not be taken"),
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// A request that may be answered.
+#[derive(Clone, Copy)]
+struct Asked {
+    correlation: i32,
+    api: i16,
+    version: i16,
+}
+
+/// One connection; it ends when either side does.
+async fn converse(client: TcpStream, upstream: &str, doors: &BTreeMap<i32, u16>) -> io::Result<()> {
+    client.set_nodelay(true)?;
+    let server = TcpStream::connect(upstream).await?;
+    server.set_nodelay(true)?;
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let asked = Mutex::new(VecDeque::new());
+    let requests = async {
+        while let Some(frame) = read_frame(&mut from_client).await? {
+            asked.lock().unwrap_or_else(PoisonError::into_inner).push_back(header(&frame)?);
+            write_frame(&mut to_server, &frame).await?;
+        }
+        Ok(())
+    };
+    let replies = async {
+        while let Some(frame) = read_frame(&mut from_server).await? {
+            let request = {
+                let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+                answered(&mut asked, &frame)?
+            };
+            let reply = readdress::reply(request.api, request.version, frame, |broker| doors.get(&broker).copied());
+            write_frame(&mut to_client, &reply.map_err(|e| malformed(&e.to_string()))?).await?;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        ended = requests => ended,
+        ended = replies => ended,
+    }
+}
+
+fn header(frame: &[u8]) -> io::Result<Asked> {
+    let [a, b, c, d, e, f, g, h, ..] = *frame else { return Err(malformed("a request without a header")) };
+    Ok(Asked {
+        api: i16::from_be_bytes([a, b]),
+        version: i16::from_be_bytes([c, d]),
+        correlation: i32::from_be_bytes([e, f, g, h]),
+    })
+}
+
+/// The request that a reply answers. Replies come in the order of their requests; some requests have none (`acks=0`).
+fn answered(asked: &mut VecDeque<Asked>, reply: &[u8]) -> io::Result<Asked> {
+    let [a, b, c, d, ..] = *reply else { return Err(malformed("a reply without a header")) };
+    let correlation = i32::from_be_bytes([a, b, c, d]);
+    while let Some(request) = asked.pop_front() {
+        if request.correlation == correlation {
+            return Ok(request);
+        }
+    }
+    Err(malformed("a reply that nobody asked for"))
+}
+
+/// `None`: the other side has closed, between two frames.
+async fn read_frame(stream: &mut (impl AsyncReadExt + Unpin)) -> io::Result<Option<Vec<u8>>> {
+    let size = match stream.read_i32().await {
+        Ok(size) => size,
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let size = usize::try_from(size).ok().filter(|s| (4..=LARGEST_FRAME).contains(s));
+    let mut frame = vec![0; size.ok_or_else(|| malformed("an impossible size"))?];
+    stream.read_exact(&mut frame).await?;
+    Ok(Some(frame))
+}
+
+async fn write_frame(stream: &mut (impl AsyncWriteExt + Unpin), frame: &[u8]) -> io::Result<()> {
+    let mut whole = Vec::with_capacity(frame.len() + 4);
+    whole.extend_from_slice(&(frame.len() as i32).to_be_bytes());
+    whole.extend_from_slice(frame);
+    stream.write_all(&whole).await
+}
+
+fn malformed(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_finds_its_request_past_those_that_have_none() {
+        let asked = |correlation| Asked { correlation, api: 0, version: correlation as i16 };
+        let mut queue: VecDeque<Asked> = (1..=4).map(asked).collect();
+        assert_eq!(answered(&mut queue, &3i32.to_be_bytes()).unwrap().version, 3);
+        assert_eq!(queue.len(), 1, "the two before it have no reply");
+        assert!(answered(&mut queue, &9i32.to_be_bytes()).is_err());
+    }
+
+    #[tokio::test]
+    async fn frames_come_whole_and_a_closed_connection_is_an_end() {
+        let (mut here, mut there) = tokio::io::duplex(64);
+        write_frame(&mut here, b"four and more").await.unwrap();
+        drop(here);
+        assert_eq!(read_frame(&mut there).await.unwrap().as_deref(), Some(&b"four and more"[..]));
+        assert_eq!(read_frame(&mut there).await.unwrap(), None);
+    }
+}

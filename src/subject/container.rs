@@ -1,0 +1,302 @@
+//! Somebody else's application as an image: every member is a container of it, started, frozen and ended by the same
+//! engine as the brokers.
+//!
+//! Owns how members are started, signalled and ended. Must not know: the engine's protocol, or what is in the image.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::sync::{OnceCell, watch};
+
+use super::log::{Lines, MemberLog};
+use super::surroundings::Surroundings;
+use super::{ChaosOrder, MemberState, Subject, SubjectError};
+use crate::cluster::containers::{Engine, Guest, GuestSpec, Reaper, remove_run, spawn_reaper};
+use crate::cluster::{BrokerState, ClusterError};
+use crate::history::{Op, Recorder};
+use crate::plan::ForeignPlan;
+
+/// How long the engine may take to tell the end of a container that was killed.
+const ENGINE_LIMIT: Duration = Duration::from_secs(20);
+
+/// The members' containers.
+pub struct ContainerSubject {
+    plan: ForeignPlan,
+    image: String,
+    surroundings: Surroundings,
+    logs: PathBuf,
+    recorder: Recorder,
+    /// On every container's label; the reaper removes what has it once this process is gone.
+    run: String,
+    exe: PathBuf,
+    engine: OnceCell<(Engine, Reaper)>,
+    /// Names must be unique in the engine: a member that is started again is another container.
+    starts: AtomicU32,
+    members: Mutex<BTreeMap<u32, Member>>,
+}
+
+struct Member {
+    pid: u32,
+    guest: Guest,
+    log: Arc<MemberLog>,
+    state: watch::Receiver<State>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct State {
+    ready: bool,
+    ended: Option<String>,
+    /// The engine has it no longer.
+    removed: bool,
+}
+
+impl ContainerSubject {
+    /// `exe` must call [`reaper_main`](crate::cluster::containers::reaper_main) first thing when it is told to. `run` is
+    /// of letters, digits and hyphens, and nobody else's.
+    pub fn new(
+        exe: PathBuf,
+        plan: ForeignPlan,
+        surroundings: Surroundings,
+        logs: PathBuf,
+        recorder: Recorder,
+        run: String,
+    ) -> Self {
+        let image = plan.image.clone().unwrap_or_default();
+        Self {
+            plan,
+            image,
+            surroundings,
+            logs,
+            recorder,
+            run,
+            exe,
+            engine: OnceCell::new(),
+            starts: AtomicU32::new(0),
+            members: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Member>> {
+        self.members.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// The engine, with the image in it and a reaper that watches over this process.
+    async fn engine(&self) -> Result<&Engine, ClusterError> {
+        let connect = async || {
+            let (engine, _) = Engine::connect().await?;
+            engine.guest_image(&self.image).await?;
+            Ok((engine, spawn_reaper(&self.exe, &self.run)?))
+        };
+        self.engine.get_or_try_init(connect).await.map(|(engine, _)| engine)
+    }
+
+    fn running(&self, member: u32) -> Result<(u32, Guest), SubjectError> {
+        let members = self.lock();
+        let not = |state: &str| SubjectError::NotRunning { member, state: state.to_owned() };
+        let found = members.get(&member).ok_or_else(|| not("it was never started"))?;
+        match &found.state.borrow().ended {
+            Some(status) => Err(not(status)),
+            None => Ok((found.pid, found.guest.clone())),
+        }
+    }
+
+    async fn gone(&self, member: u32, what: &'static str, limit: Duration) -> Result<String, SubjectError> {
+        let state = self.lock().get(&member).map(|m| m.state.clone());
+        let mut state = state.ok_or(SubjectError::NotRunning { member, state: "it was never started".to_owned() })?;
+        let waited = tokio::time::timeout(limit, state.wait_for(|state| state.ended.is_some())).await;
+        match waited {
+            Ok(Ok(state)) => Ok(state.ended.clone().unwrap_or_default()),
+            _ => Err(SubjectError::Timeout { member, what, limit, last: "still running".into() }),
+        }
+    }
+
+    fn signal(&self, member: u32, name: &str, value: serde_json::Value) {
+        self.recorder.record(Some(&format!("member-{member}")), Op::Signal { name: name.into(), value });
+    }
+
+    async fn begin(&self, member: u32) -> Result<(), ClusterError> {
+        let engine = self.engine().await?;
+        let path = self.logs.join(format!("member-{member}.log"));
+        let log = MemberLog::open(&path).map_err(|e| ClusterError::File {
+            action: "open",
+            path: path.display().to_string(),
+            reason: e.to_string(),
+        })?;
+        let log = Arc::new(log);
+        let start = self.starts.fetch_add(1, Ordering::Relaxed);
+        let spec = GuestSpec {
+            run: &self.run,
+            name: format!("seaworthy-{}-member-{member}-{start}", self.run),
+            image: &self.image,
+            command: self.surroundings.filled(&self.plan.command, member),
+            env: self.surroundings.variables(&self.plan.env, member),
+        };
+        let guest = engine.guest(spec).await?;
+        let pid = guest.pid().await?;
+        self.signal(member, "member-start", serde_json::json!({ "pid": pid, "image": self.image }));
+        let (tell, state) = watch::channel(State::default());
+        let lines = Lines::new(Arc::clone(&log), self.plan.ready.line());
+        tokio::spawn(watch(guest.clone(), log.clone(), lines, tell, self.recorder.clone(), format!("member-{member}")));
+        self.lock().insert(member, Member { pid, guest, log, state });
+        Ok(())
+    }
+}
+
+/// A member's life, from its start to its end.
+async fn watch(
+    guest: Guest,
+    log: Arc<MemberLog>,
+    mut lines: Lines,
+    tell: watch::Sender<State>,
+    recorder: Recorder,
+    actor: String,
+) {
+    {
+        let mut output = std::pin::pin!(guest.output());
+        while let Some(chunk) = output.next().await {
+            match chunk {
+                Ok(bytes) => {
+                    if lines.take(&bytes) {
+                        tell.send_modify(|state| state.ready = true);
+                    }
+                }
+                // The engine's, not the member's: it goes on without its log.
+                Err(error) => {
+                    tracing::warn!(%actor, %error);
+                    break;
+                }
+            }
+        }
+    }
+    let status = guest.ended().await.unwrap_or_else(|error| format!("unknown: {error}"));
+    lines.finish();
+    log.mark(&format!("member ended: {status}"));
+    recorder.record(Some(&actor), Op::Signal { name: "member-exit".into(), value: serde_json::json!(status) });
+    tell.send_modify(|state| state.ended = Some(status));
+    if let Err(error) = guest.remove().await {
+        tracing::warn!(%actor, %error, "the reaper removes it");
+    }
+    tell.send_modify(|state| state.removed = true);
+}
+
+#[async_trait::async_trait]
+impl Subject for ContainerSubject {
+    async fn start(&self, member: u32) -> Result<(), SubjectError> {
+        let command = format!("image {}", self.image);
+        let failed = |e: ClusterError| SubjectError::CannotStart { member, command, reason: e.to_string() };
+        self.begin(member).await.map_err(failed)
+    }
+
+    async fn crash(&self, member: u32) -> Result<String, SubjectError> {
+        let (pid, guest) = self.running(member)?;
+        guest.signal("SIGKILL").await?;
+        let status = self.gone(member, "die", ENGINE_LIMIT).await?;
+        Ok(format!("container's process {pid} ended: {status}"))
+    }
+
+    async fn stop(&self, member: u32, grace: Duration) -> Result<String, SubjectError> {
+        let grace = grace.min(self.plan.stop_grace);
+        let (pid, guest) = self.running(member)?;
+        guest.signal("SIGTERM").await?;
+        if let Ok(status) = self.gone(member, "stop", grace).await {
+            return Ok(format!("container's process {pid} ended: {status}"));
+        }
+        guest.signal("SIGKILL").await?;
+        let status = self.gone(member, "die", ENGINE_LIMIT).await?;
+        self.signal(member, "member-ignored-sigterm", serde_json::json!({ "grace_s": grace.as_secs_f64() }));
+        let grace = humantime::format_duration(grace);
+        Ok(format!("container's process {pid} ignored SIGTERM for {grace} and was killed: {status}"))
+    }
+
+    async fn pause(&self, member: u32) -> Result<String, SubjectError> {
+        let (pid, guest) = self.running(member)?;
+        guest.pause().await?;
+        match guest.state().await? {
+            BrokerState::Paused => Ok(format!("container's process {pid} is frozen")),
+            state => {
+                let last = format!("{state:?}").to_lowercase();
+                Err(SubjectError::Timeout { member, what: "freeze", limit: Duration::ZERO, last })
+            }
+        }
+    }
+
+    async fn resume(&self, member: u32) -> Result<(), SubjectError> {
+        let (_, guest) = self.running(member)?;
+        Ok(guest.resume().await?)
+    }
+
+    async fn chaos(&self, order: Option<ChaosOrder>) -> Result<String, SubjectError> {
+        match order {
+            None => Ok("there is none".into()),
+            Some(_) => Err(SubjectError::Chaos("a container has no chaos engine that could be told".into())),
+        }
+    }
+
+    fn members(&self) -> Vec<MemberState> {
+        let members = self.lock();
+        let told = |(index, member): (&u32, &Member)| {
+            let state = member.state.borrow();
+            MemberState {
+                index: *index,
+                pid: state.ended.is_none().then_some(member.pid),
+                assigned: Vec::new(),
+                ready: state.ready,
+                ended: state.ended.clone(),
+            }
+        };
+        members.iter().map(told).collect()
+    }
+
+    fn mark(&self, text: &str) {
+        for member in self.lock().values() {
+            member.log.mark(text);
+        }
+    }
+
+    async fn shutdown(&self, grace: Duration) {
+        let live: BTreeSet<u32> = self.members().iter().filter(|m| m.pid.is_some()).map(|m| m.index).collect();
+        let ends = live.into_iter().map(|member| async move {
+            // A frozen process would never see the SIGTERM.
+            if let Ok((_, guest)) = self.running(member)
+                && guest.state().await.is_ok_and(|state| state == BrokerState::Paused)
+            {
+                let _ = guest.resume().await;
+            }
+            if let Err(error) = self.stop(member, grace).await {
+                tracing::warn!(%error, "shutdown");
+            }
+        });
+        futures::future::join_all(ends).await;
+        let states: Vec<_> = self.lock().values().map(|member| member.state.clone()).collect();
+        let removed = states.into_iter().map(|mut state| async move {
+            let _ = tokio::time::timeout(ENGINE_LIMIT, state.wait_for(|state| state.removed)).await;
+        });
+        futures::future::join_all(removed).await;
+    }
+
+    /// Also called outside a runtime, and where the runtime is about to end: with a thread and a connection of its own.
+    fn kill_all(&self) {
+        if self.engine.get().is_none() {
+            return;
+        }
+        let run = self.run.clone();
+        let removal = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let removed = runtime.map(|runtime| runtime.block_on(remove_run(&run)));
+            if let Ok(Err(error)) = removed {
+                tracing::warn!(%error, "the reaper removes what is left of {run}");
+            }
+        });
+        let _ = removal.join();
+    }
+}
+
+impl Drop for ContainerSubject {
+    fn drop(&mut self) {
+        self.kill_all();
+    }
+}

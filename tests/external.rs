@@ -1,0 +1,106 @@
+//! A cluster that somebody else runs, the stock Kafka container of testcontainers-modules: its network is harmed without
+//! touching its listeners, and what a run makes in it is gone afterwards.
+
+use assert_cmd::Command;
+use libtest_mimic::{Arguments, Failed, Trial};
+use seaworthy::testing::{self, Bench};
+use testcontainers_modules::kafka::apache::{KAFKA_PORT, Kafka};
+use testcontainers_modules::testcontainers::ImageExt;
+use testcontainers_modules::testcontainers::runners::AsyncRunner;
+
+fn main() -> std::process::ExitCode {
+    testing::take_over();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    let ignored = Bench::new().ignores_containers();
+    let trials = vec![
+        Trial::test("a_stock_kafka_goes_through_a_network_partition_and_keeps_nothing_of_it::containers", partition)
+            .with_ignored_flag(ignored),
+        Trial::test("what_is_not_ours_to_do_is_said_while_planning", refused),
+        Trial::test("a_cluster_that_does_not_answer_is_named", nobody),
+    ];
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// A single broker carries no more than this.
+const SMALL: [&str; 6] =
+    ["--set", "cluster.brokers=1", "--set", "topic.replication=1", "--set", "topic.min-insync-replicas=1"];
+
+fn run(scenario: &str, servers: &str, out: &std::path::Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seaworthy"));
+    command.args(["run", scenario, "--backend", "external", "--bootstrap-servers", servers, "--seed", "1"]);
+    command.arg("--out").arg(out);
+    command
+}
+
+fn partition() -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let kafka = Kafka::default().with_jvm_image().with_tag("4.1.0").start().await?;
+        let servers = format!("127.0.0.1:{}", kafka.get_host_port_ipv4(KAFKA_PORT).await?);
+        let told = servers.clone();
+        let outcome = tokio::task::spawn_blocking(move || against(&told)).await?;
+        let left = topics(&servers).await;
+        kafka.rm().await?;
+        outcome?;
+        match left?.into_iter().find(|name| name.starts_with("seaworthy-")) {
+            None => Ok(()),
+            Some(left) => Err(format!("left behind: {left}").into()),
+        }
+    })
+}
+
+async fn topics(servers: &str) -> Result<Vec<String>, Failed> {
+    let seen = seaworthy::cluster::wire::metadata(servers, std::time::Duration::from_secs(10)).await?;
+    Ok(seen.topics.into_keys().collect())
+}
+
+fn against(servers: &str) -> Result<(), String> {
+    let text = |e: std::io::Error| e.to_string();
+    let out = tempfile::tempdir().map_err(text)?;
+    let output = run("scenarios/network-partition.toml", servers, out.path()).output().map_err(text)?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.code() != Some(69) || !said.contains("--set cluster.brokers=1 --set topic.replication=1") {
+        return Err(format!("one broker for three: {}, {said}", output.status));
+    }
+
+    let output = run("scenarios/network-partition.toml", servers, out.path()).args(SMALL).output().map_err(text)?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let folder = out.path().join("latest/network-partition/1");
+    let result = std::fs::read_to_string(folder.join("result.json")).map_err(|e| format!("no verdict: {e}\n{said}"))?;
+    let result: serde_json::Value = serde_json::from_str(&result).map_err(|e| e.to_string())?;
+    // How fast this machine is today is not what is shown; that the cut bit, was survived and was measured is.
+    let integrity = &result["integrity"];
+    if integrity["lost"] != 0 || integrity["acked"].as_u64().is_none_or(|acked| acked < 1_000) {
+        return Err(format!("{integrity}\n{said}"));
+    }
+    if result["backend"]["kind"] != "external" || result["faults"][0]["healed_s"].is_null() {
+        return Err(format!("{}\n{}\n{said}", result["backend"], result["faults"]));
+    }
+    if result["faults"][0]["effect"]["ops_affected"].as_u64().is_none_or(|affected| affected == 0) {
+        return Err(format!("the cut had no effect: {}\n{said}", result["faults"]));
+    }
+    Ok(())
+}
+
+fn refused() -> Result<(), Failed> {
+    let out = tempfile::tempdir()?;
+    let output = run("scenarios/broker-failure.toml", "127.0.0.1:9", out.path()).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    if output.status.code() == Some(64) && said.contains("unsupported-by-backend") && said.contains("external") {
+        Ok(())
+    } else {
+        Err(format!("{}: {said}", output.status).into())
+    }
+}
+
+fn nobody() -> Result<(), Failed> {
+    let out = tempfile::tempdir()?;
+    let output = run("scenarios/network-partition.toml", "127.0.0.1:9", out.path()).output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    if output.status.code() == Some(69) && said.contains("127.0.0.1:9") && said.contains("bootstrap server") {
+        Ok(())
+    } else {
+        Err(format!("{}: {said}", output.status).into())
+    }
+}
