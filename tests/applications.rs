@@ -116,7 +116,7 @@ fn examples() -> Trial {
 fn image() -> Result<&'static str, Failed> {
     const TAG: &str = "seaworthy-test-application:latest";
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/applications/image");
-    let built = std::process::Command::new(script).arg(application()?).arg(TAG).output()?;
+    let built = std::process::Command::new(script).arg(application("application")?).arg(TAG).output()?;
     let said = || String::from_utf8_lossy(&built.stderr).into_owned();
     if built.status.success() { Ok(TAG) } else { Err(format!("{script}: {}", said()).into()) }
 }
