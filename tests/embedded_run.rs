@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const SHORT: &str = r#"
@@ -23,9 +24,16 @@ reordered = 0
 # Twice that is what it is watched for: the machine may be busy.
 recovery = { within = "5s", since = "heal" }
 [observation]
-on-time = "500ms"
+on-time = "1s"
 "#;
 const NO_MOCK: &str = "name = \"no-mock\"\n[[fault]]\nat = \"0s\"\nkill = { target = \"controller\" }\n";
+
+/// One run at a time: five clusters at once on two processors stall each other, and stalls are not what these tests are
+/// about. It is poisoned by the test that fails, and good for the others all the same.
+fn alone() -> MutexGuard<'static, ()> {
+    static RUN: Mutex<()> = Mutex::new(());
+    RUN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The command where no engine answers.
 fn seaworthy(folder: &Path) -> Command {
@@ -50,6 +58,7 @@ fn texts(output: &Output) -> (String, String) {
 
 #[test]
 fn without_an_engine_a_folder_is_rehearsed_and_what_cannot_be_is_named() {
+    let _alone = alone();
     let folder = scenarios();
     let output = seaworthy(folder.path()).output().expect("it runs");
     let (out, err) = texts(&output);
@@ -79,6 +88,7 @@ fn a_file_that_was_named_and_cannot_be_rehearsed_is_a_mistake() {
 
 #[test]
 fn ctrl_c_in_mid_fault_heals_and_leaves_no_process() {
+    let _alone = alone();
     let folder = scenarios();
     let (mut run, children) = in_mid_fault(folder.path());
     signal(run.id(), "INT");
@@ -93,6 +103,7 @@ fn ctrl_c_in_mid_fault_heals_and_leaves_no_process() {
 
 #[test]
 fn a_sigkill_leaves_no_process() {
+    let _alone = alone();
     let folder = scenarios();
     let (mut run, children) = in_mid_fault(folder.path());
     run.kill().expect("a kill");
@@ -110,6 +121,7 @@ fn a_sigkill_leaves_no_process() {
 
 #[test]
 fn a_mock_that_aborts_is_the_environment_s_fault_and_not_the_application_s() {
+    let _alone = alone();
     let folder = scenarios();
     let (mut run, children) = in_mid_fault(folder.path());
     let mock = children.iter().find(|pid| is_mock(**pid)).expect("a mock cluster");
