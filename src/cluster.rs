@@ -33,6 +33,7 @@ pub mod wire;
 
 pub use admin::{Admin, GroupState};
 pub use error::{ClusterError, ProbeError};
+pub use link::Link;
 
 /// Which way a client goes to the brokers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -155,8 +156,13 @@ pub trait Cluster: Send + Sync {
     /// serves is confirmed by [`Cluster::await_probe`], that it is back in sync by [`Cluster::verify_healthy`].
     async fn start(&self, broker: u32) -> Result<(), ClusterError>;
 
+    /// The subject's path to a broker, as its fault proxy is driven.
+    fn path(&self, broker: u32) -> Result<&Link, ClusterError>;
+
     /// Cuts the subject's path to a broker. The effect is confirmed at the proxy, not yet by a probe.
-    async fn cut(&self, broker: u32, effect: NetworkEffect, direction: Direction) -> Result<(), ClusterError>;
+    async fn cut(&self, broker: u32, effect: NetworkEffect, direction: Direction) -> Result<(), ClusterError> {
+        self.path(broker)?.cut(self.kind(), effect, direction).await
+    }
 
     /// Degrades the subject's path to a broker. `latency` ± `jitter` is added to what a round trip takes; `rate` is in
     /// bytes per second and caps both directions.
@@ -166,7 +172,9 @@ pub trait Cluster: Send + Sync {
         latency: Duration,
         jitter: Duration,
         rate: Option<u64>,
-    ) -> Result<(), ClusterError>;
+    ) -> Result<(), ClusterError> {
+        self.path(broker)?.slow(latency, jitter, rate).await
+    }
 
     /// Answers requests of the subject's path with an error from now on; see [`Cluster::answer_requests`].
     async fn refuse_requests(&self, errors: RequestErrors) -> Result<(), ClusterError> {
@@ -186,7 +194,9 @@ pub trait Cluster: Send + Sync {
 
     /// Undoes every cut and slowdown of the subject's path to a broker. A proxy whose control plane does not answer
     /// is restarted (which closes its connections).
-    async fn mend(&self, broker: u32) -> Result<(), ClusterError>;
+    async fn mend(&self, broker: u32) -> Result<(), ClusterError> {
+        self.path(broker)?.mend().await
+    }
 
     /// Cuts a broker off from the other brokers and controllers; clients still reach it on both paths.
     async fn isolate(&self, broker: u32) -> Result<(), ClusterError>;
@@ -195,7 +205,9 @@ pub trait Cluster: Send + Sync {
     async fn rejoin(&self, broker: u32) -> Result<(), ClusterError>;
 
     /// What the subject's path to a broker does at this moment, read from its proxy.
-    async fn link(&self, broker: u32) -> Result<LinkState, ClusterError>;
+    async fn link(&self, broker: u32) -> Result<LinkState, ClusterError> {
+        self.path(broker)?.state().await
+    }
 
     /// One request that must be answered: how cuts and heals are confirmed.
     async fn probe(&self, broker: u32, view: View, within: Duration) -> Result<(), ProbeError> {

@@ -10,7 +10,6 @@
 //! scenarios' timelines and workloads.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,8 +17,8 @@ use futures::future::{join_all, try_join_all};
 use testcontainers::{ContainerAsync, GenericImage};
 use tokio::sync::Mutex;
 
-use super::{Admin, BackendInfo, BrokerState, Cluster, ClusterError, View, link, ports, wait};
-use crate::plan::{BackendKind, Direction, NetworkEffect};
+use super::{Admin, BackendInfo, BrokerState, Cluster, ClusterError, Link, View, ports, wait};
+use crate::plan::BackendKind;
 use crate::proxy::{LinkState, ProxyError, Toxiproxy};
 
 mod engine;
@@ -61,21 +60,13 @@ struct Node {
     ports: settings::HostPorts,
     broker: String,
     proxy: String,
-    driver: std::sync::Mutex<Arc<Toxiproxy>>,
-    /// One change of a link at a time.
-    changing: Mutex<()>,
+    link: Link,
 }
 
 impl Node {
-    fn driver(&self) -> Arc<Toxiproxy> {
-        self.driver.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// A driver with a thread and connections of its own, in place of one that is stuck.
-    fn new_driver(&self) -> Arc<Toxiproxy> {
-        let driver = Arc::new(driver(self.id, self.ports.control));
-        *self.driver.lock().unwrap_or_else(PoisonError::into_inner) = driver.clone();
-        driver
+    fn new_driver(&self) {
+        self.link.set_driver(driver(self.id, self.ports.control));
     }
 
     fn upstream(&self) -> String {
@@ -126,7 +117,7 @@ async fn create_proxy(node: &Node, within: Duration) -> Result<LinkState, Cluste
     let (listen, upstream) = (format!("0.0.0.0:{PROXY_PORT}"), node.upstream());
     wait::until(within, || {
         // The engine takes connections before the process does: a call may hang, so each look has its own driver.
-        let driver = node.driver();
+        let driver = node.link.driver();
         let (listen, upstream) = (&listen, &upstream);
         async move {
             let outcome = driver.create(listen, upstream).await;
@@ -201,41 +192,20 @@ impl Cluster for ContainerCluster {
         self.engine.start(&self.node(broker)?.broker).await
     }
 
-    async fn cut(&self, broker: u32, effect: NetworkEffect, direction: Direction) -> Result<(), ClusterError> {
-        let node = self.node(broker)?;
-        let toxics = link::cut(self.kind(), effect, direction)?;
-        let _one = node.changing.lock().await;
-        let outcome = match toxics {
-            None => node.driver().enable(false).await,
-            Some(toxics) => node.driver().add(&toxics).await,
-        };
-        outcome.map(drop).map_err(|source| ClusterError::Proxy { broker, source })
-    }
-
-    async fn slow(
-        &self,
-        broker: u32,
-        latency: Duration,
-        jitter: Duration,
-        rate: Option<u64>,
-    ) -> Result<(), ClusterError> {
-        let node = self.node(broker)?;
-        let toxics = link::slow(latency, jitter, rate);
-        let _one = node.changing.lock().await;
-        let added = node.driver().add(&toxics).await;
-        added.map(drop).map_err(|source| ClusterError::Proxy { broker, source })
-    }
-
     async fn mend(&self, broker: u32) -> Result<(), ClusterError> {
         let node = self.node(broker)?;
-        let _one = node.changing.lock().await;
-        match node.driver().clear().await {
+        let _one = node.link.alone().await;
+        match node.link.driver().clear().await {
             Ok(_) => Ok(()),
             Err(e) => {
                 tracing::warn!(broker, "{e}");
                 self.restart_proxy(node).await.map(drop)
             }
         }
+    }
+
+    fn path(&self, broker: u32) -> Result<&Link, ClusterError> {
+        Ok(&self.node(broker)?.link)
     }
 
     async fn isolate(&self, broker: u32) -> Result<(), ClusterError> {
@@ -245,10 +215,6 @@ impl Cluster for ContainerCluster {
     async fn rejoin(&self, broker: u32) -> Result<(), ClusterError> {
         let alias = settings::inner_name(broker);
         self.engine.join(&self.networks[1], &self.node(broker)?.broker, &alias).await
-    }
-
-    async fn link(&self, broker: u32) -> Result<LinkState, ClusterError> {
-        self.node(broker)?.driver().state().await.map_err(|source| ClusterError::Proxy { broker, source })
     }
 
     fn info(&self) -> BackendInfo {

@@ -21,9 +21,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::task::AbortHandle;
 
-use super::{Admin, BackendInfo, BrokerState, Cluster, ClusterError, Refusals, RequestErrors, View, link, wire};
-use crate::plan::{BackendKind, Direction, NetworkEffect, TopicPartition};
-use crate::proxy::{FaultProxy, LinkState, Toxiproxy};
+use super::{Admin, BackendInfo, BrokerState, Cluster, ClusterError, Link, Refusals, RequestErrors, View, wire};
+use crate::plan::{BackendKind, TopicPartition};
+use crate::proxy::FaultProxy;
 
 mod child;
 mod launch;
@@ -59,9 +59,7 @@ struct Node {
     id: u32,
     ports: Ports,
     relay: Relay,
-    driver: Toxiproxy,
-    /// One change of a link at a time.
-    changing: tokio::sync::Mutex<()>,
+    link: Link,
     /// Waits to give its leaderships away.
     election: Mutex<Option<AbortHandle>>,
 }
@@ -243,30 +241,6 @@ impl Cluster for EmbeddedCluster {
         self.welcome(self.node(broker)?).await
     }
 
-    async fn cut(&self, broker: u32, effect: NetworkEffect, direction: Direction) -> Result<(), ClusterError> {
-        let node = self.node(broker)?;
-        let toxics = link::cut(self.kind(), effect, direction)?;
-        let _one = node.changing.lock().await;
-        let outcome = match toxics {
-            None => node.driver.enable(false).await,
-            Some(toxics) => node.driver.add(&toxics).await,
-        };
-        outcome.map(drop).map_err(|source| ClusterError::Proxy { broker, source })
-    }
-
-    async fn slow(
-        &self,
-        broker: u32,
-        latency: Duration,
-        jitter: Duration,
-        rate: Option<u64>,
-    ) -> Result<(), ClusterError> {
-        let node = self.node(broker)?;
-        let _one = node.changing.lock().await;
-        let added = node.driver.add(&link::slow(latency, jitter, rate)).await;
-        added.map(drop).map_err(|source| ClusterError::Proxy { broker, source })
-    }
-
     async fn refuse_requests(&self, errors: RequestErrors) -> Result<(), ClusterError> {
         self.stage.shared.errors.set(errors, self.stage.seed);
         Ok(())
@@ -281,10 +255,8 @@ impl Cluster for EmbeddedCluster {
         Ok(())
     }
 
-    async fn mend(&self, broker: u32) -> Result<(), ClusterError> {
-        let node = self.node(broker)?;
-        let _one = node.changing.lock().await;
-        node.driver.clear().await.map(drop).map_err(|source| ClusterError::Proxy { broker, source })
+    fn path(&self, broker: u32) -> Result<&Link, ClusterError> {
+        Ok(&self.node(broker)?.link)
     }
 
     async fn isolate(&self, _: u32) -> Result<(), ClusterError> {
@@ -293,10 +265,6 @@ impl Cluster for EmbeddedCluster {
 
     async fn rejoin(&self, _: u32) -> Result<(), ClusterError> {
         self.cannot("bring a broker back to the others: they do not talk to each other")
-    }
-
-    async fn link(&self, broker: u32) -> Result<LinkState, ClusterError> {
-        self.node(broker)?.driver.state().await.map_err(|source| ClusterError::Proxy { broker, source })
     }
 
     async fn coordinator_of(&self, group: &str) -> Result<u32, ClusterError> {

@@ -20,9 +20,9 @@ use futures::future::try_join_all;
 
 use super::pool::Launch;
 use super::ports::Ports;
-use super::{Admin, BackendInfo, BrokerState, Cluster, ClusterError, View, link, path, wire};
-use crate::plan::{BackendKind, ClusterPlan, Direction, NetworkEffect, TopicPlan};
-use crate::proxy::{FaultProxy, LinkState, Toxiproxy};
+use super::{Admin, BackendInfo, BrokerState, Cluster, ClusterError, Link, View, path, wire};
+use crate::plan::{BackendKind, ClusterPlan, TopicPlan};
+use crate::proxy::{FaultProxy, Toxiproxy};
 
 mod relay;
 
@@ -92,11 +92,9 @@ impl Launch for ExternalLauncher {
                     path: format!("the relay to broker {id}"),
                     reason: e.to_string(),
                 })?;
-                let driver = Toxiproxy::new(&control.to_string(), &format!("broker-{id}"));
-                let created = driver.create(&format!("127.0.0.1:{front}"), &format!("127.0.0.1:{door}")).await;
-                created.map_err(|source| ClusterError::Proxy { broker: *id, source })?;
-                let changing = tokio::sync::Mutex::default();
-                Ok::<_, ClusterError>(Node { id: *id, front, direct: direct.clone(), driver, changing, _relay: relay })
+                let link = Link::new(*id, Toxiproxy::new(&control.to_string(), &format!("broker-{id}")));
+                link.create(&format!("127.0.0.1:{front}"), &format!("127.0.0.1:{door}")).await?;
+                Ok::<_, ClusterError>(Node { id: *id, front, direct: direct.clone(), link, _relay: relay })
             }
         }))
         .await?;
@@ -137,9 +135,7 @@ struct Node {
     /// The fault proxy's port: what the subject gets.
     front: u16,
     direct: String,
-    driver: Toxiproxy,
-    /// One change of a link at a time.
-    changing: tokio::sync::Mutex<()>,
+    link: Link,
     _relay: Relay,
 }
 
@@ -207,34 +203,8 @@ impl Cluster for ExternalCluster {
         self.cannot("start a broker")
     }
 
-    async fn cut(&self, broker: u32, effect: NetworkEffect, direction: Direction) -> Result<(), ClusterError> {
-        let node = self.node(broker)?;
-        let toxics = link::cut(self.kind(), effect, direction)?;
-        let _one = node.changing.lock().await;
-        let outcome = match toxics {
-            None => node.driver.enable(false).await,
-            Some(toxics) => node.driver.add(&toxics).await,
-        };
-        outcome.map(drop).map_err(|source| ClusterError::Proxy { broker, source })
-    }
-
-    async fn slow(
-        &self,
-        broker: u32,
-        latency: Duration,
-        jitter: Duration,
-        rate: Option<u64>,
-    ) -> Result<(), ClusterError> {
-        let node = self.node(broker)?;
-        let _one = node.changing.lock().await;
-        let added = node.driver.add(&link::slow(latency, jitter, rate)).await;
-        added.map(drop).map_err(|source| ClusterError::Proxy { broker, source })
-    }
-
-    async fn mend(&self, broker: u32) -> Result<(), ClusterError> {
-        let node = self.node(broker)?;
-        let _one = node.changing.lock().await;
-        node.driver.clear().await.map(drop).map_err(|source| ClusterError::Proxy { broker, source })
+    fn path(&self, broker: u32) -> Result<&Link, ClusterError> {
+        Ok(&self.node(broker)?.link)
     }
 
     async fn isolate(&self, _: u32) -> Result<(), ClusterError> {
@@ -243,10 +213,6 @@ impl Cluster for ExternalCluster {
 
     async fn rejoin(&self, _: u32) -> Result<(), ClusterError> {
         self.cannot("bring a broker back to the others")
-    }
-
-    async fn link(&self, broker: u32) -> Result<LinkState, ClusterError> {
-        self.node(broker)?.driver.state().await.map_err(|source| ClusterError::Proxy { broker, source })
     }
 
     /// Deletes what an earlier scenario of this run created, and nothing else.

@@ -317,8 +317,7 @@ fn node(id: u32, ports: &Ports, cluster: &str) -> Node {
         ports,
         broker: format!("{cluster}-broker-{id}"),
         proxy: format!("{cluster}-proxy-{id}"),
-        driver: std::sync::Mutex::new(Arc::new(driver(id, ports.control))),
-        changing: tokio::sync::Mutex::default(),
+        link: super::Link::new(id, driver(id, ports.control)),
     }
 }
 

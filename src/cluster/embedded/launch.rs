@@ -15,7 +15,7 @@ use super::{EmbeddedCluster, Node, Stage};
 use crate::clock::Clock;
 use crate::cluster::pool::Launch;
 use crate::cluster::ports::Ports;
-use crate::cluster::{Admin, Cluster, ClusterError, path};
+use crate::cluster::{Admin, Cluster, ClusterError, Link, path};
 use crate::plan::ClusterPlan;
 use crate::proxy::{FaultProxy, Toxiproxy};
 
@@ -74,12 +74,10 @@ impl EmbeddedLauncher {
                 // Before anybody connects: clients follow what is advertised.
                 child.order(Order::Advertise { broker: id, host: "127.0.0.1".to_owned(), port: ports.proxy }).await?;
                 let relay = Relay::open(id, mock_address(id, &upstream)?, shared).await?;
-                let driver = Toxiproxy::new(&control.to_string(), &format!("broker-{id}"));
+                let link = Link::new(id, Toxiproxy::new(&control.to_string(), &format!("broker-{id}")));
                 let (listen, behind) = (format!("127.0.0.1:{}", ports.proxy), format!("127.0.0.1:{}", ports.subject));
-                let created = driver.create(&listen, &behind).await;
-                created.map_err(|source| ClusterError::Proxy { broker: id, source })?;
-                let (changing, election) = (tokio::sync::Mutex::default(), Mutex::default());
-                Ok::<_, ClusterError>(Node { id, ports, relay, driver, changing, election })
+                link.create(&listen, &behind).await?;
+                Ok::<_, ClusterError>(Node { id, ports, relay, link, election: Mutex::default() })
             }
         }))
         .await?;
