@@ -11,10 +11,12 @@ use tokio::time::timeout;
 
 mod access;
 mod bytes;
+mod frame;
 mod requests;
 
 pub(crate) use self::bytes::{Reader, Writer};
 pub(crate) use access::{create_denial, delete_acls};
+pub(crate) use frame::{malformed, read_frame, write_frame};
 pub use requests::{Metadata, PartitionMetadata, TopicMetadata, find_coordinator, metadata};
 pub(crate) use requests::{
     elect_preferred, end_offsets, high_watermarks, incremental_alter_topic, quorum_leader, reassign,

@@ -18,10 +18,10 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -29,6 +29,7 @@ use tokio::task::AbortHandle;
 use super::child::Child;
 use super::mock::Order;
 use crate::cluster::readdress::{self, FIND_COORDINATOR, METADATA, PRODUCE};
+use crate::cluster::wire::{malformed, read_frame, write_frame};
 use crate::cluster::{BrokerState, ClusterError, View, wait};
 use errors::Errors;
 use log::Logs;
@@ -37,8 +38,8 @@ pub(super) mod errors;
 pub(super) mod log;
 mod produce;
 
-/// A request or a reply beyond this is nonsense.
-const LARGEST_FRAME: usize = 100 << 20;
+/// The size of a request or a reply that makes sense.
+const FRAME: RangeInclusive<usize> = 8..=100 << 20;
 /// How long a change of a broker's state may take.
 const CHANGE: Duration = Duration::from_secs(5);
 
@@ -193,7 +194,7 @@ impl Front {
             let request = tokio::select! {
                 biased;
                 _ = life.wait_for(|state| *state == BrokerState::Down) => return Ok(()),
-                request = read_frame(&mut client) => match request? {
+                request = read_frame(&mut client, FRAME) => match request? {
                     Some(request) => request,
                     None => return Ok(()),
                 },
@@ -254,34 +255,10 @@ pub(super) struct Upstream(TcpStream);
 impl Upstream {
     async fn exchange(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
         write_frame(&mut self.0, request).await?;
-        read_frame(&mut self.0).await?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        read_frame(&mut self.0, FRAME).await?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 }
 
 async fn bind(port: u16) -> io::Result<TcpListener> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
-}
-
-/// `None`: the other side has closed, between two frames.
-async fn read_frame(stream: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
-    let size = match stream.read_i32().await {
-        Ok(size) => size,
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    let size = usize::try_from(size).ok().filter(|s| (8..=LARGEST_FRAME).contains(s));
-    let mut frame = vec![0; size.ok_or_else(|| malformed("an impossible size"))?];
-    stream.read_exact(&mut frame).await?;
-    Ok(Some(frame))
-}
-
-async fn write_frame(stream: &mut TcpStream, frame: &[u8]) -> io::Result<()> {
-    let mut whole = Vec::with_capacity(frame.len() + 4);
-    whole.extend_from_slice(&(frame.len() as i32).to_be_bytes());
-    whole.extend_from_slice(frame);
-    stream.write_all(&whole).await
-}
-
-fn malformed(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }

@@ -4,16 +4,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::cluster::readdress;
+use crate::cluster::wire::{malformed, read_frame, write_frame};
 
-/// A request or a reply beyond this is nonsense.
-const LARGEST_FRAME: usize = 256 << 20;
+/// The size of a request or a reply that makes sense.
+const FRAME: RangeInclusive<usize> = 4..=256 << 20;
 
 /// Dropping it closes its connections.
 pub(super) struct Relay {
@@ -73,14 +74,14 @@ async fn converse(client: TcpStream, upstream: &str, doors: &BTreeMap<i32, u16>)
     let (mut from_server, mut to_server) = server.into_split();
     let asked = Mutex::new(VecDeque::new());
     let requests = async {
-        while let Some(frame) = read_frame(&mut from_client).await? {
+        while let Some(frame) = read_frame(&mut from_client, FRAME).await? {
             asked.lock().unwrap_or_else(PoisonError::into_inner).push_back(header(&frame)?);
             write_frame(&mut to_server, &frame).await?;
         }
         Ok(())
     };
     let replies = async {
-        while let Some(frame) = read_frame(&mut from_server).await? {
+        while let Some(frame) = read_frame(&mut from_server, FRAME).await? {
             let request = {
                 let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
                 answered(&mut asked, &frame)?
@@ -117,30 +118,6 @@ fn answered(asked: &mut VecDeque<Asked>, reply: &[u8]) -> io::Result<Asked> {
     Err(malformed("a reply that nobody asked for"))
 }
 
-/// `None`: the other side has closed, between two frames.
-async fn read_frame(stream: &mut (impl AsyncReadExt + Unpin)) -> io::Result<Option<Vec<u8>>> {
-    let size = match stream.read_i32().await {
-        Ok(size) => size,
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    let size = usize::try_from(size).ok().filter(|s| (4..=LARGEST_FRAME).contains(s));
-    let mut frame = vec![0; size.ok_or_else(|| malformed("an impossible size"))?];
-    stream.read_exact(&mut frame).await?;
-    Ok(Some(frame))
-}
-
-async fn write_frame(stream: &mut (impl AsyncWriteExt + Unpin), frame: &[u8]) -> io::Result<()> {
-    let mut whole = Vec::with_capacity(frame.len() + 4);
-    whole.extend_from_slice(&(frame.len() as i32).to_be_bytes());
-    whole.extend_from_slice(frame);
-    stream.write_all(&whole).await
-}
-
-fn malformed(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,14 +129,5 @@ mod tests {
         assert_eq!(answered(&mut queue, &3i32.to_be_bytes()).unwrap().version, 3);
         assert_eq!(queue.len(), 1, "the two before it have no reply");
         assert!(answered(&mut queue, &9i32.to_be_bytes()).is_err());
-    }
-
-    #[tokio::test]
-    async fn frames_come_whole_and_a_closed_connection_is_an_end() {
-        let (mut here, mut there) = tokio::io::duplex(64);
-        write_frame(&mut here, b"four and more").await.unwrap();
-        drop(here);
-        assert_eq!(read_frame(&mut there).await.unwrap().as_deref(), Some(&b"four and more"[..]));
-        assert_eq!(read_frame(&mut there).await.unwrap(), None);
     }
 }

@@ -4,9 +4,9 @@
 use std::io;
 
 use super::log::{Batch, CORRUPT_MESSAGE, Decision, Logs};
-use super::{PRODUCE, Upstream, malformed};
+use super::{PRODUCE, Upstream};
 use crate::clock;
-use crate::cluster::wire::{Reader, WireError, Writer};
+use crate::cluster::wire::{Reader, WireError, Writer, malformed};
 
 /// The version in which the mock is asked.
 const ASKED: i16 = 7;
