@@ -22,7 +22,7 @@ pub use fault::{
 pub use floor::{Floor, FloorOf, floors, heartbeat};
 pub use foreign::{ForeignPlan, HeaderConvention, Identity, PLACEHOLDERS, Ready, fill, placeholders};
 pub use render::duration_text;
-pub use request::api_key;
+pub use request::{REQUEST_NAMES, api_key};
 pub use timeline::{Step, StepAction, Timeline};
 
 /// Where brokers come from.

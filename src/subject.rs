@@ -13,6 +13,7 @@ pub mod orphans;
 mod os;
 pub mod pipeline;
 pub mod process;
+mod roster;
 mod surroundings;
 
 pub use log::log_tail;

@@ -1,7 +1,7 @@
 //! Requests of Kafka's protocol that a fault can aim at.
 
 /// Their names in scenario files, and their API keys.
-const REQUESTS: &[(&str, i16)] = &[
+const REQUESTS: [(&str, i16); 18] = [
     ("produce", 0),
     ("fetch", 1),
     ("list-offsets", 2),
@@ -21,6 +21,17 @@ const REQUESTS: &[(&str, i16)] = &[
     ("txn-offset-commit", 28),
     ("consumer-group-heartbeat", 68),
 ];
+
+/// The names alone.
+pub const REQUEST_NAMES: [&str; REQUESTS.len()] = {
+    let mut names = [""; REQUESTS.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = REQUESTS[at].0;
+        at += 1;
+    }
+    names
+};
 
 /// The API key of a request, by its kebab-case name.
 pub fn api_key(name: &str) -> Option<i16> {

@@ -177,12 +177,7 @@ impl Stage<'_> {
         MemberConfig {
             clock_origin: self.recorder.clock().origin(),
             member: 0,
-            bootstrap: cluster.bootstrap(View::Subject),
-            input: self.topics.input.clone(),
-            output: self.topics.output.clone(),
-            dead_letter: self.topics.dead_letter.clone(),
-            group: self.group.clone(),
-            seed: self.seed,
+            surroundings: self.surroundings(&**cluster),
             profile: self.plan.subject.profile.clone(),
             settings: self.plan.subject.settings.clone(),
             client,

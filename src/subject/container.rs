@@ -3,16 +3,16 @@
 //!
 //! Owns how members are started, signalled and ended. Must not know: the engine's protocol, or what is in the image.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures::StreamExt;
 use tokio::sync::{OnceCell, watch};
 
 use super::log::{Lines, MemberLog};
+use super::roster::{Enrolled, Life, Roster};
 use super::surroundings::Surroundings;
 use super::{ChaosOrder, MemberState, Subject, SubjectError};
 use crate::cluster::containers::{Engine, Guest, GuestSpec, Reaper, remove_run, spawn_reaper};
@@ -36,22 +36,14 @@ pub struct ContainerSubject {
     engine: OnceCell<(Engine, Reaper)>,
     /// Names must be unique in the engine: a member that is started again is another container.
     starts: AtomicU32,
-    members: Mutex<BTreeMap<u32, Member>>,
+    members: Roster<Member>,
 }
 
 struct Member {
-    pid: u32,
     guest: Guest,
     log: Arc<MemberLog>,
-    state: watch::Receiver<State>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct State {
-    ready: bool,
-    ended: Option<String>,
     /// The engine has it no longer.
-    removed: bool,
+    removed: watch::Receiver<bool>,
 }
 
 impl ContainerSubject {
@@ -76,12 +68,8 @@ impl ContainerSubject {
             exe,
             engine: OnceCell::new(),
             starts: AtomicU32::new(0),
-            members: Mutex::default(),
+            members: Roster::default(),
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Member>> {
-        self.members.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// The engine, with the image in it and a reaper that watches over this process.
@@ -95,23 +83,7 @@ impl ContainerSubject {
     }
 
     fn running(&self, member: u32) -> Result<(u32, Guest), SubjectError> {
-        let members = self.lock();
-        let not = |state: &str| SubjectError::NotRunning { member, state: state.to_owned() };
-        let found = members.get(&member).ok_or_else(|| not("it was never started"))?;
-        match &found.state.borrow().ended {
-            Some(status) => Err(not(status)),
-            None => Ok((found.pid, found.guest.clone())),
-        }
-    }
-
-    async fn gone(&self, member: u32, what: &'static str, limit: Duration) -> Result<String, SubjectError> {
-        let state = self.lock().get(&member).map(|m| m.state.clone());
-        let mut state = state.ok_or(SubjectError::NotRunning { member, state: "it was never started".to_owned() })?;
-        let waited = tokio::time::timeout(limit, state.wait_for(|state| state.ended.is_some())).await;
-        match waited {
-            Ok(Ok(state)) => Ok(state.ended.clone().unwrap_or_default()),
-            _ => Err(SubjectError::Timeout { member, what, limit, last: "still running".into() }),
-        }
+        self.members.running(member, |found| (found.pid, found.handle.guest.clone()))
     }
 
     fn signal(&self, member: u32, name: &str, value: serde_json::Value) {
@@ -138,10 +110,15 @@ impl ContainerSubject {
         let guest = engine.guest(spec).await?;
         let pid = guest.pid().await?;
         self.signal(member, "member-start", serde_json::json!({ "pid": pid, "image": self.image }));
-        let (tell, state) = watch::channel(State::default());
+        let (tell, life) = watch::channel(Life::default());
+        let (gone, removed) = watch::channel(false);
         let lines = Lines::new(Arc::clone(&log), self.plan.ready.line());
-        tokio::spawn(watch(guest.clone(), log.clone(), lines, tell, self.recorder.clone(), format!("member-{member}")));
-        self.lock().insert(member, Member { pid, guest, log, state });
+        let watched = watch(guest.clone(), log.clone(), lines, tell, self.recorder.clone(), format!("member-{member}"));
+        tokio::spawn(async move {
+            watched.await;
+            gone.send_replace(true);
+        });
+        self.members.enrol(member, Enrolled { pid, life, handle: Member { guest, log, removed } });
         Ok(())
     }
 }
@@ -151,7 +128,7 @@ async fn watch(
     guest: Guest,
     log: Arc<MemberLog>,
     mut lines: Lines,
-    tell: watch::Sender<State>,
+    tell: watch::Sender<Life>,
     recorder: Recorder,
     actor: String,
 ) {
@@ -180,7 +157,6 @@ async fn watch(
     if let Err(error) = guest.remove().await {
         tracing::warn!(%actor, %error, "the reaper removes it");
     }
-    tell.send_modify(|state| state.removed = true);
 }
 
 #[async_trait::async_trait]
@@ -194,7 +170,7 @@ impl Subject for ContainerSubject {
     async fn crash(&self, member: u32) -> Result<String, SubjectError> {
         let (pid, guest) = self.running(member)?;
         guest.signal("SIGKILL").await?;
-        let status = self.gone(member, "die", ENGINE_LIMIT).await?;
+        let status = self.members.gone(member, "die", ENGINE_LIMIT).await?;
         Ok(format!("container's process {pid} ended: {status}"))
     }
 
@@ -202,11 +178,11 @@ impl Subject for ContainerSubject {
         let grace = grace.min(self.plan.stop_grace);
         let (pid, guest) = self.running(member)?;
         guest.signal("SIGTERM").await?;
-        if let Ok(status) = self.gone(member, "stop", grace).await {
+        if let Ok(status) = self.members.gone(member, "stop", grace).await {
             return Ok(format!("container's process {pid} ended: {status}"));
         }
         guest.signal("SIGKILL").await?;
-        let status = self.gone(member, "die", ENGINE_LIMIT).await?;
+        let status = self.members.gone(member, "die", ENGINE_LIMIT).await?;
         self.signal(member, "member-ignored-sigterm", serde_json::json!({ "grace_s": grace.as_secs_f64() }));
         let grace = humantime::format_duration(grace);
         Ok(format!("container's process {pid} ignored SIGTERM for {grace} and was killed: {status}"))
@@ -237,29 +213,15 @@ impl Subject for ContainerSubject {
     }
 
     fn members(&self) -> Vec<MemberState> {
-        let members = self.lock();
-        let told = |(index, member): (&u32, &Member)| {
-            let state = member.state.borrow();
-            MemberState {
-                index: *index,
-                pid: state.ended.is_none().then_some(member.pid),
-                assigned: Vec::new(),
-                ready: state.ready,
-                ended: state.ended.clone(),
-            }
-        };
-        members.iter().map(told).collect()
+        self.members.states()
     }
 
     fn mark(&self, text: &str) {
-        for member in self.lock().values() {
-            member.log.mark(text);
-        }
+        self.members.each(|member| member.log.mark(text));
     }
 
     async fn shutdown(&self, grace: Duration) {
-        let live: BTreeSet<u32> = self.members().iter().filter(|m| m.pid.is_some()).map(|m| m.index).collect();
-        let ends = live.into_iter().map(|member| async move {
+        let ends = self.members.live().into_iter().map(|member| async move {
             // A frozen process would never see the SIGTERM.
             if let Ok((_, guest)) = self.running(member)
                 && guest.state().await.is_ok_and(|state| state == BrokerState::Paused)
@@ -271,9 +233,8 @@ impl Subject for ContainerSubject {
             }
         });
         futures::future::join_all(ends).await;
-        let states: Vec<_> = self.lock().values().map(|member| member.state.clone()).collect();
-        let removed = states.into_iter().map(|mut state| async move {
-            let _ = tokio::time::timeout(ENGINE_LIMIT, state.wait_for(|state| state.removed)).await;
+        let removed = self.members.each(|member| member.removed.clone()).into_iter().map(|mut removed| async move {
+            let _ = tokio::time::timeout(ENGINE_LIMIT, removed.wait_for(|removed| *removed)).await;
         });
         futures::future::join_all(removed).await;
     }

@@ -3,17 +3,16 @@
 //!
 //! Owns how they are started, signalled and ended. Must not know: what they do inside; that is judged from the topics.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::os;
+use super::roster::{Enrolled, Life, Roster};
 use super::surroundings::Surroundings;
 use super::{ChaosOrder, MemberState, Subject, SubjectError};
 use crate::history::{Op, Recorder};
@@ -38,22 +37,12 @@ pub struct ProcessSubject {
     folder: PathBuf,
     logs: PathBuf,
     recorder: Recorder,
-    members: Mutex<BTreeMap<u32, Member>>,
+    /// With lines for its log. Closing it ends the keeper and the member.
+    members: Roster<mpsc::UnboundedSender<String>>,
 }
 
-struct Member {
-    pid: u32,
-    /// Lines for its log. Closing it ends the keeper and the member.
-    marks: mpsc::UnboundedSender<String>,
-    state: watch::Receiver<State>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct State {
-    started: Option<Result<u32, String>>,
-    ready: bool,
-    ended: Option<String>,
-}
+/// The member's process, or why there is none.
+type Started = Result<u32, String>;
 
 impl ProcessSubject {
     pub fn new(
@@ -64,16 +53,12 @@ impl ProcessSubject {
         logs: PathBuf,
         recorder: Recorder,
     ) -> Self {
-        Self { exe, plan, surroundings, folder, logs, recorder, members: Mutex::default() }
+        Self { exe, plan, surroundings, folder, logs, recorder, members: Roster::default() }
     }
 
     /// The file that a member's output goes to.
     pub fn log(&self, member: u32) -> PathBuf {
         self.logs.join(format!("member-{member}.log"))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u32, Member>> {
-        self.members.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     fn keeper(&self, member: u32) -> Result<KeeperConfig, String> {
@@ -91,34 +76,14 @@ impl ProcessSubject {
         })
     }
 
-    fn running<T>(&self, member: u32, read: impl FnOnce(&Member) -> T) -> Result<T, SubjectError> {
-        let members = self.lock();
-        let not = |state: &str| SubjectError::NotRunning { member, state: state.to_owned() };
-        let found = members.get(&member).ok_or_else(|| not("it was never started"))?;
-        if let Some(status) = &found.state.borrow().ended {
-            return Err(not(status));
-        }
-        Ok(read(found))
-    }
-
     /// Signals the member's whole group.
     fn signal(&self, member: u32, signal: i32, what: &'static str) -> Result<u32, SubjectError> {
-        let pid = self.running(member, |m| m.pid)?;
+        let pid = self.members.running(member, |m| m.pid)?;
         // SAFETY: plain system call; the group's first process is waited for by its keeper, which has not told its end.
         if unsafe { libc::kill(-(pid as i32), signal) } == 0 {
             return Ok(pid);
         }
         Err(SubjectError::Signal { what, member, pid, source: std::io::Error::last_os_error() })
-    }
-
-    async fn gone(&self, member: u32, what: &'static str, limit: Duration) -> Result<String, SubjectError> {
-        let state = self.lock().get(&member).map(|m| m.state.clone());
-        let mut state = state.ok_or(SubjectError::NotRunning { member, state: "it was never started".to_owned() })?;
-        let waited = tokio::time::timeout(limit, state.wait_for(|state| state.ended.is_some())).await;
-        match waited {
-            Ok(Ok(state)) => Ok(state.ended.clone().unwrap_or_default()),
-            _ => Err(SubjectError::Timeout { member, what, limit, last: "still running".into() }),
-        }
     }
 }
 
@@ -148,47 +113,48 @@ impl Subject for ProcessSubject {
                 }
             }
         });
-        let (tell, mut state) = watch::channel(State::default());
+        let (tell, life) = watch::channel(Life::default());
+        let (report, started) = oneshot::channel();
         let (recorder, actor) = (self.recorder.clone(), format!("member-{member}"));
         tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();
+            let mut report = Some(report);
             while let Ok(Some(line)) = lines.next_line().await {
                 match serde_json::from_str::<KeeperEvent>(&line) {
-                    Ok(event) => observe(event, &tell, &recorder, &actor),
+                    Ok(event) => observe(event, &mut report, &tell, &recorder, &actor),
                     Err(error) => tracing::warn!(%actor, %line, %error, "not a keeper's event"),
                 }
             }
             let _ = keeper.wait().await;
-            tell.send_modify(|state| {
-                state.started.get_or_insert_with(|| Err("its keeper died".into()));
-                state.ended.get_or_insert_with(|| "its keeper died".into());
+            started_is(&mut report, Err("its keeper died".into()));
+            tell.send_modify(|life| {
+                life.ended.get_or_insert_with(|| "its keeper died".into());
             });
         });
-        let started = tokio::time::timeout(START_LIMIT, state.wait_for(|state| state.started.is_some())).await;
-        let started = started.ok().and_then(|state| state.ok()?.started.clone());
+        let started = tokio::time::timeout(START_LIMIT, started).await.ok().and_then(Result::ok);
         let late = || Err(format!("not started within {}", humantime::format_duration(START_LIMIT)));
         let pid = started.unwrap_or_else(late).map_err(failed)?;
         let value = serde_json::json!({ "pid": pid });
         self.recorder.record(Some(&format!("member-{member}")), Op::Signal { name: "member-start".into(), value });
-        self.lock().insert(member, Member { pid, marks, state });
+        self.members.enrol(member, Enrolled { pid, life, handle: marks });
         Ok(())
     }
 
     async fn crash(&self, member: u32) -> Result<String, SubjectError> {
         let pid = self.signal(member, libc::SIGKILL, "crash")?;
-        let status = self.gone(member, "die", KEEPER_LIMIT).await?;
+        let status = self.members.gone(member, "die", KEEPER_LIMIT).await?;
         Ok(format!("process {pid} ended: {status}"))
     }
 
     async fn stop(&self, member: u32, grace: Duration) -> Result<String, SubjectError> {
         let grace = grace.min(self.plan.stop_grace);
         let pid = self.signal(member, libc::SIGTERM, "stop")?;
-        if let Ok(status) = self.gone(member, "stop", grace).await {
+        if let Ok(status) = self.members.gone(member, "stop", grace).await {
             return Ok(format!("process {pid} ended: {status}"));
         }
         // It may have ended just now.
         let killed = self.signal(member, libc::SIGKILL, "kill");
-        let status = self.gone(member, "die", KEEPER_LIMIT).await?;
+        let status = self.members.gone(member, "die", KEEPER_LIMIT).await?;
         killed.map_or(Ok(format!("process {pid} ended: {status}")), |_| {
             let value = serde_json::json!({ "grace_s": grace.as_secs_f64() });
             let ignored = Op::Signal { name: "member-ignored-sigterm".into(), value };
@@ -217,29 +183,16 @@ impl Subject for ProcessSubject {
     }
 
     fn members(&self) -> Vec<MemberState> {
-        let members = self.lock();
-        let told = |(index, member): (&u32, &Member)| {
-            let state = member.state.borrow();
-            MemberState {
-                index: *index,
-                pid: state.ended.is_none().then_some(member.pid),
-                assigned: Vec::new(),
-                ready: state.ready,
-                ended: state.ended.clone(),
-            }
-        };
-        members.iter().map(told).collect()
+        self.members.states()
     }
 
     fn mark(&self, text: &str) {
-        for member in self.lock().values() {
-            let _ = member.marks.send(text.to_owned());
-        }
+        // One whose keeper is gone has no log any more.
+        self.members.each(|marks| drop(marks.send(text.to_owned())));
     }
 
     async fn shutdown(&self, grace: Duration) {
-        let live: BTreeSet<u32> = self.members().iter().filter(|m| m.pid.is_some()).map(|m| m.index).collect();
-        let ends = live.into_iter().map(|member| async move {
+        let ends = self.members.live().into_iter().map(|member| async move {
             // A frozen process would never see the SIGTERM.
             let _ = self.signal(member, libc::SIGCONT, "resume");
             if let Err(error) = self.stop(member, grace).await {
@@ -250,8 +203,8 @@ impl Subject for ProcessSubject {
     }
 
     fn kill_all(&self) {
-        for member in self.members().into_iter().filter(|member| member.pid.is_some()) {
-            let _ = self.signal(member.index, libc::SIGKILL, "kill");
+        for member in self.members.live() {
+            let _ = self.signal(member, libc::SIGKILL, "kill");
         }
     }
 }
@@ -262,10 +215,23 @@ impl Drop for ProcessSubject {
     }
 }
 
-fn observe(event: KeeperEvent, tell: &watch::Sender<State>, recorder: &Recorder, actor: &str) {
+/// Told once; nobody listens any more when it comes too late.
+fn started_is(report: &mut Option<oneshot::Sender<Started>>, started: Started) {
+    if let Some(report) = report.take() {
+        let _ = report.send(started);
+    }
+}
+
+fn observe(
+    event: KeeperEvent,
+    report: &mut Option<oneshot::Sender<Started>>,
+    tell: &watch::Sender<Life>,
+    recorder: &Recorder,
+    actor: &str,
+) {
     match event {
-        KeeperEvent::Started { pid } => tell.send_modify(|state| state.started = Some(Ok(pid))),
-        KeeperEvent::CannotStart { reason } => tell.send_modify(|state| state.started = Some(Err(reason))),
+        KeeperEvent::Started { pid } => started_is(report, Ok(pid)),
+        KeeperEvent::CannotStart { reason } => started_is(report, Err(reason)),
         KeeperEvent::Ready => tell.send_modify(|state| state.ready = true),
         KeeperEvent::Ended { status, strays } => {
             let value = serde_json::json!(status);

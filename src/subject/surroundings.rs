@@ -1,11 +1,13 @@
-//! What every member of somebody else's application is told: by placeholder, and by variable.
+//! What every member of an application is told; somebody else's by placeholder, and by variable.
 
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use crate::plan::{PLACEHOLDERS, fill};
 
 /// The run's addresses and names; the member's number is added for each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Surroundings {
     /// Of the brokers, through the fault proxies.
     pub bootstrap: String,

@@ -25,7 +25,7 @@ use crate::resilience::metrics::ErrorMetrics;
 use crate::resilience::producer::ResilientProducer;
 use crate::resilience::record::{self, Incoming};
 use crate::resilience::settings::{Profile, Settings};
-use crate::subject::ChaosOrder;
+use crate::subject::{ChaosOrder, Surroundings};
 use crate::workload::IDENTITY_HEADER;
 use crate::workload::final_read::LetterHeaders;
 
@@ -38,13 +38,7 @@ pub struct MemberConfig {
     /// [`Clock::origin`] of the run.
     pub clock_origin: u64,
     pub member: u32,
-    /// Addresses of the proxied path.
-    pub bootstrap: String,
-    pub input: String,
-    pub output: String,
-    pub dead_letter: String,
-    pub group: String,
-    pub seed: u64,
+    pub surroundings: Surroundings,
     pub profile: String,
     pub settings: BTreeMap<String, String>,
     pub client: BTreeMap<String, String>,
@@ -83,6 +77,7 @@ fn run(config: MemberConfig) -> Result<(), String> {
 
 async fn consume(config: MemberConfig) -> Result<(), String> {
     let clock = Clock::from_origin(config.clock_origin);
+    let around = &config.surroundings;
     let (events, writer) = Teller::start(clock);
     let profile: Profile = config.profile.parse().map_err(|e| format!("profile: {e}"))?;
     let mut settings = Settings::for_profile(profile)
@@ -96,7 +91,7 @@ async fn consume(config: MemberConfig) -> Result<(), String> {
     client.entry("client.id".into()).or_insert_with(|| format!("seaworthy-member-{}", config.member));
     let metrics = Arc::new(ErrorMetrics::new(settings.monitoring.minimum_sample));
     let teller = events.clone();
-    let producer = ResilientProducer::builder(&config.bootstrap)
+    let producer = ResilientProducer::builder(&around.bootstrap)
         .client(settings.client.clone())
         .overrides(client.clone())
         .retry(settings.retry.clone())
@@ -105,8 +100,8 @@ async fn consume(config: MemberConfig) -> Result<(), String> {
         .build()
         .map_err(|e| e.to_string())?;
     let handler = Arc::new(PipelineHandler::new(
-        config.output.clone(),
-        config.seed,
+        around.output.clone(),
+        around.seed,
         config.defect == Some(PlannedDefect::ForgottenIdentity),
     ));
     let shutdown = CancellationToken::new();
@@ -119,14 +114,14 @@ async fn consume(config: MemberConfig) -> Result<(), String> {
         shutdown.clone(),
     ));
     let consumer = ResilientConsumer::builder(
-        &config.bootstrap,
-        &config.group,
+        &around.bootstrap,
+        &around.group,
         producer.clone(),
-        DeadLetterQueue::new(&config.dead_letter, &config.group)
+        DeadLetterQueue::new(&around.dead_letter, &around.group)
             .max_header_bytes(settings.dlq.max_header_bytes)
             .preset(settings.dlq.header_preset),
     )
-    .topics([&config.input])
+    .topics([&around.input])
     .settings(settings)
     .overrides(client)
     .observer(Arc::new(events.clone()))
