@@ -298,7 +298,8 @@ lasts = "10s"
 member = {{ action = "pause", member = 0 }}
 [[fault]]
 label = "freeze-other"
-at = "0s"
+# Half a batch later: the members work in step, and both may be between two transactions at one moment.
+at = "500ms"
 lasts = "10s"
 member = {{ action = "pause", member = 1 }}
 [[fault]]
