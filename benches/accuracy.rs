@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
 
+use seaworthy::history::{Op, Stage, read_history};
 use serde_json::Value;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -116,19 +117,17 @@ fn run(millis: u64, repeats: &str) -> Outcome<Vec<Sample>> {
 }
 
 fn sample(folder: &Path) -> Outcome<Sample> {
+    const STAGES: [Stage; 4] = [Stage::Inject, Stage::Confirmed, Stage::Heal, Stage::Healed];
     let (mut times, mut effects) = ([0.0; 4], Vec::new());
-    for line in std::fs::read_to_string(folder.join("history.jsonl"))?.lines() {
-        let event: Value = serde_json::from_str(line)?;
-        if event["op"] == "effect"
-            && let Some(appended) = event["appended"].as_f64()
-        {
-            effects.push(appended / 1e6);
-        }
-        let steps = ["inject", "confirmed", "heal", "healed"];
-        if event["op"] == "fault"
-            && let Some(step) = steps.iter().position(|step| event["type"] == *step)
-        {
-            times[step] = event["t"].as_f64().ok_or("a fault without a time")? / 1e6;
+    for event in read_history(&folder.join("history.jsonl"))?.events {
+        match event.op {
+            Op::Effect { appended: Some(appended), .. } => effects.push(appended as f64 / 1e6),
+            Op::Fault { r#type, .. } => {
+                if let Some(stage) = STAGES.iter().position(|stage| *stage == r#type) {
+                    times[stage] = event.t as f64 / 1e6;
+                }
+            }
+            _ => {}
         }
     }
     let [inject, confirmed, heal, healed] = times;

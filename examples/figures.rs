@@ -10,7 +10,7 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use seaworthy::compare::{Metric, Repeat, Sample, Side};
+use seaworthy::compare::{Metric, Repeat, Sample, Side, amounts};
 
 const PROFILES: &str = "subject.profile=development,staging,production";
 const STOCK: &str = "workload.producer=stock";
@@ -71,8 +71,8 @@ fn page(sides: &[(String, Side)]) -> Result<String, Box<dyn Error>> {
     let mut text = String::from(
         "# Our own figures\n\
          The shipped scenarios under the three profiles of the resilience components, and with librdkafka's stock producer in the place of\n\
-         the resilient one (its consumers are those of `production`). Medians with the least and the greatest of n repeats, in seconds; `>`:\n\
-         never within that time. Budgets are those of the scenario files, which are made for `production`. Written by\n\
+         the resilient one (its consumers are those of `production`). Medians, (their 95 % interval, from six repeats on), [the least … the\n\
+         greatest]. Budgets are those of the scenario files, which are made for `production`. Written by\n\
          `cargo run --example figures -- 5 > docs/figures.md`.\n\n",
     );
     let machine: BTreeMap<&str, String> = sides.iter().flat_map(|(_, side)| &side.repeats).flat_map(facts).collect();
@@ -99,8 +99,8 @@ fn page(sides: &[(String, Side)]) -> Result<String, Box<dyn Error>> {
             text += &format!(
                 "| {variant} | {} | {} | {} | {} | {} | {} |\n",
                 repeats.len(),
-                cell(&Sample::of(recovery, &repeats)),
-                cell(&Sample::of(outage, &repeats)),
+                amounts(recovery, &Sample::of(recovery, &repeats)),
+                amounts(outage, &Sample::of(outage, &repeats)),
                 sum(|repeat| repeat.integrity.duplicates_in_log),
                 sum(|repeat| repeat.integrity.lost),
                 if kept.is_empty() {
@@ -119,19 +119,4 @@ fn facts(repeat: &Repeat) -> impl Iterator<Item = (&str, String)> {
     let names = [("backend.kafka", "Kafka"), ("backend.kind", "backend"), ("machine.cpus", "processors")];
     let of = move |(key, shown)| repeat.configuration.get(key).map(|value| (shown, value.clone()));
     names.into_iter().filter_map(of)
-}
-
-fn cell(sample: &Sample) -> String {
-    let number = |value: f64| match (value.is_finite(), sample.waited) {
-        (true, _) => format!("{value:.2}"),
-        (false, Some(waited)) => format!("> {waited:.1}"),
-        (false, None) => "never".to_owned(),
-    };
-    match (sample.median(), sample.min(), sample.max()) {
-        (Some(median), Some(least), Some(most)) => {
-            format!("**{}** [{} … {}]", number(median), number(least), number(most))
-        }
-        _ if sample.left_out > 0 => format!("not judged in {}", sample.left_out),
-        _ => "not measured".to_owned(),
-    }
 }

@@ -25,7 +25,7 @@ mod verdict;
 pub use axis::Axes;
 pub use baseline::{BASELINE_VERSION, write as write_baseline};
 pub use metric::{METRICS, Metric, Reading, Unit};
-pub use render::{Style, conclusion, human, json, markdown, sentence, summary};
+pub use render::{Style, amounts, conclusion, human, json, markdown, sentence, summary};
 pub use repeat::Repeat;
 pub use row::{BudgetTally, Row};
 pub use sample::Sample;

@@ -10,8 +10,15 @@ pub use json::json;
 pub use markdown::markdown;
 
 use super::Comparison;
+use super::metric::Metric;
 use super::row::Row;
+use super::sample::Sample;
 use super::verdict::RowVerdict;
+
+/// A side's values of a metric: median, its interval, range, how many came.
+pub fn amounts(metric: &Metric, sample: &Sample) -> String {
+    cells::sample(metric, sample)
+}
 
 /// One row as a sentence, its verdict first: for a page that shows the samples themselves.
 pub fn sentence(row: &Row) -> String {

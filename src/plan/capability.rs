@@ -81,6 +81,26 @@ capabilities! {
     ChooseImage = "choose-image",
 }
 
+/// What takes no power over the brokers: their links, the application, the run's own topics.
+const EVERYWHERE: [Capability; 13] = {
+    use Capability::*;
+    [
+        CutRefuse,
+        CutBlackhole,
+        CutStall,
+        CutReset,
+        OneWayCut,
+        SlowNetwork,
+        CrashMember,
+        PauseMember,
+        ChangeMembers,
+        HandlerErrors,
+        DeadLetterTooLarge,
+        Poison,
+        FindCoordinator,
+    ]
+};
+
 /// A capability that a plan needs, and the fault that needs it (`None`: the cluster itself).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Need {
@@ -115,53 +135,20 @@ impl Capabilities {
             }
             // There is no replication and no controller. A dead broker is rehearsed: nobody listens, and others lead after
             // a while; its data are safe whatever happens.
-            BackendKind::Embedded => (
-                [
-                    CutRefuse,
-                    CutBlackhole,
-                    CutStall,
-                    CutReset,
-                    OneWayCut,
-                    SlowNetwork,
+            BackendKind::Embedded => {
+                let own = [
                     KillBroker,
                     StopBroker,
                     PauseBroker,
                     RollingRestart,
                     MoveLeader,
-                    CrashMember,
-                    PauseMember,
-                    ChangeMembers,
-                    HandlerErrors,
                     BrokerErrors,
                     DeadLetterUnavailable,
-                    DeadLetterTooLarge,
-                    Poison,
-                    FindCoordinator,
-                ]
-                .into(),
-                Some(5 << 20),
-            ),
+                ];
+                (EVERYWHERE.into_iter().chain(own).collect(), Some(5 << 20))
+            }
             // Its brokers and its configuration are not ours; the way to them is, and the run's own topics.
-            BackendKind::External => (
-                [
-                    CutRefuse,
-                    CutBlackhole,
-                    CutStall,
-                    CutReset,
-                    OneWayCut,
-                    SlowNetwork,
-                    CrashMember,
-                    PauseMember,
-                    ChangeMembers,
-                    HandlerErrors,
-                    DeadLetterTooLarge,
-                    Poison,
-                    FindCoordinator,
-                    Followers,
-                ]
-                .into(),
-                None,
-            ),
+            BackendKind::External => (EVERYWHERE.into_iter().chain([Followers]).collect(), None),
         };
         Self { backend, can, bytes_per_topic_partition: bytes }
     }
