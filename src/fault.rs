@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::clock::{Clock, Nanos};
 use crate::cluster::{BrokerState, Cluster, ClusterError, TopicOperation, View};
 use crate::plan::{
-    DeadLetterEffect, Direction, FaultKind, MemberAction, MemberSelector, NetworkEffect, Plan, RestartWait,
-    TopicPartition,
+    Between, DeadLetterEffect, Direction, FaultKind, FaultPlan, MemberAction, MemberSelector, NetworkEffect, Plan,
+    RestartWait, TopicPartition,
 };
 use crate::rng::Rng;
 use crate::subject::{ChaosOrder, Subject, SubjectError};
@@ -82,6 +82,8 @@ pub struct Held {
 enum Undo {
     Nothing,
     Mend(Vec<u32>),
+    /// Back among the other brokers.
+    Rejoin(Vec<u32>),
     /// A killed broker always comes back in the end: acknowledged records may live there alone.
     Start(Vec<u32>),
     Resume(Vec<u32>),
@@ -129,9 +131,13 @@ pub async fn resolve_patiently(kind: &FaultKind, field: &Field, rng: &mut Rng) -
 async fn resolve(kind: &FaultKind, field: &Field, rng: &mut Rng) -> Result<Resolved, FaultError> {
     if let Some(target) = kind.target() {
         let brokers = target::brokers(target, field, rng).await?;
-        let affected = affected(&brokers, field).await?;
+        let affected = match kind {
+            // Whatever has a replica there waits for it until it is given up, whoever leads.
+            FaultKind::Network { between: Between::Brokers, .. } => None,
+            _ => Some(affected(&brokers, field).await?),
+        };
         let name = target::name(&brokers);
-        return Ok(Resolved { name, affected: Some(affected), brokers, member: None });
+        return Ok(Resolved { name, affected, brokers, member: None });
     }
     let whole = |name: String| Resolved { name, affected: None, brokers: Vec::new(), member: None };
     Ok(match kind {
@@ -172,6 +178,13 @@ async fn affected(brokers: &[u32], field: &Field) -> Result<Vec<TopicPartition>,
 pub async fn inject(kind: &FaultKind, at: &Resolved, field: &Field) -> Result<Held, FaultError> {
     let mut seen = Seen::default();
     let (undo, evidence) = match kind {
+        FaultKind::Network { between: Between::Brokers, .. } => {
+            for broker in &at.brokers {
+                field.cluster.isolate(*broker).await?;
+            }
+            let evidence = format!("{} is on no network with other brokers", target::name(&at.brokers));
+            (Undo::Rejoin(at.brokers.clone()), evidence)
+        }
         FaultKind::Network { effect, direction, .. } => {
             (cut(at, *effect, *direction, field, &mut seen).await?, seen.text())
         }
@@ -244,6 +257,11 @@ pub async fn heal(held: &Held, field: &Field) -> Result<(), FaultError> {
                 field.cluster.mend(*broker).await?;
             }
         }
+        Undo::Rejoin(brokers) => {
+            for broker in brokers {
+                field.cluster.rejoin(*broker).await?;
+            }
+        }
         Undo::Start(brokers) => {
             for broker in brokers {
                 field.cluster.start(*broker).await?;
@@ -275,6 +293,7 @@ pub async fn confirm_healed(held: &Held, field: &Field) -> Result<String, FaultE
             }
             Ok(seen.join("; "))
         }
+        Undo::Rejoin(brokers) => Ok(format!("{} is on the brokers' network again", target::name(brokers))),
         Undo::StartMember(member) | Undo::ResumeMember(member) => Ok(format!("member-{member} runs")),
         Undo::Chaos => Ok("every member confirmed".into()),
         Undo::Poison => Ok("the load carries no poison of this fault".into()),
@@ -288,6 +307,7 @@ pub async fn confirm_healed(held: &Held, field: &Field) -> Result<String, FaultE
 /// After a failed injection: undoes what may be half in effect, as far as that goes.
 pub async fn undo_partial(kind: &FaultKind, at: &Resolved, field: &Field) {
     let undo = match kind {
+        FaultKind::Network { between: Between::Brokers, .. } => Undo::Rejoin(at.brokers.clone()),
         FaultKind::Network { .. } | FaultKind::SlowNetwork { .. } => Undo::Mend(at.brokers.clone()),
         FaultKind::Kill { .. } | FaultKind::Stop { .. } | FaultKind::RollingRestart { .. } => {
             Undo::Start(at.brokers.clone())
@@ -329,6 +349,13 @@ pub async fn heal_everything(field: &Field) {
             && let Ok(key) = requests::key(api)
         {
             told(format!("{api} requests"), field.cluster.answer_requests(key).await.map_err(FaultError::from));
+        }
+    }
+    let between_brokers =
+        |fault: &FaultPlan| matches!(fault.kind, FaultKind::Network { between: Between::Brokers, .. });
+    if field.plan.faults.iter().any(between_brokers) {
+        for broker in field.cluster.brokers() {
+            told(format!("broker {broker}"), field.cluster.rejoin(broker).await.map_err(FaultError::from));
         }
     }
     for broker in field.cluster.brokers() {

@@ -92,6 +92,18 @@ impl ContainerCluster {
         self.nodes.iter().find(|node| node.id == broker).ok_or(unknown)
     }
 
+    /// Reads back whether a broker is on the brokers' network: an order's return proves nothing.
+    async fn has(&self, broker: u32, joined: bool) -> Result<(), ClusterError> {
+        if self.engine.is_on(&self.networks[1], &self.node(broker)?.broker).await? == joined {
+            return Ok(());
+        }
+        let (action, reason) = match joined {
+            true => ("joining", "the engine gave it no address there"),
+            false => ("leaving", "the engine still has it there"),
+        };
+        Err(engine::refused(format!("broker {broker} {action} the brokers' network"), reason))
+    }
+
     /// Restarts a proxy whose control plane is stuck. Its connections are closed, its address stays, and it comes back
     /// open and without toxics.
     async fn restart_proxy(&self, node: &Node) -> Result<LinkState, ClusterError> {
@@ -209,12 +221,15 @@ impl Cluster for ContainerCluster {
     }
 
     async fn isolate(&self, broker: u32) -> Result<(), ClusterError> {
-        self.engine.leave(&self.networks[1], &self.node(broker)?.broker).await
+        let container = &self.node(broker)?.broker;
+        self.engine.leave(&self.networks[1], container).await?;
+        self.has(broker, false).await
     }
 
     async fn rejoin(&self, broker: u32) -> Result<(), ClusterError> {
         let alias = settings::inner_name(broker);
-        self.engine.join(&self.networks[1], &self.node(broker)?.broker, &alias).await
+        self.engine.join(&self.networks[1], &self.node(broker)?.broker, &alias).await?;
+        self.has(broker, true).await
     }
 
     fn info(&self) -> BackendInfo {

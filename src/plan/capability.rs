@@ -37,8 +37,10 @@ capabilities! {
     CutReset = "cut-reset",
     /// Requests or replies alone are hit.
     OneWayCut = "one-way-cut",
-    /// The network between brokers.
+    /// A broker that no other broker reaches, nor it them.
     BrokerLinks = "broker-links",
+    /// Connections between brokers refused, reset or held, or hit one way.
+    BrokerLinkEffects = "broker-link-effects",
     /// Latency and bandwidth.
     SlowNetwork = "slow-network",
     /// SIGKILL of a broker.
@@ -126,11 +128,11 @@ impl Capabilities {
     pub fn of(backend: BackendKind) -> Self {
         use Capability::*;
         let (can, bytes): (BTreeSet<_>, _) = match backend {
-            // Errors in answers take a proxy that speaks the protocol; a broker can leave the brokers' network, but not
-            // with a chosen effect and direction. A topic that asks for more replicas in sync than it has is taken for one
+            // Errors in answers take a proxy that speaks the protocol; a broker can leave the brokers' network, but nothing
+            // stands between brokers that could refuse or hold. A topic that asks for more replicas in sync than it has is taken for one
             // that asks for all (Kafka 4.1), so that way of making one unavailable is none.
             BackendKind::Containers => {
-                let cannot = [BrokerErrors, BrokerLinks, DeadLetterUnavailable];
+                let cannot = [BrokerErrors, BrokerLinkEffects, DeadLetterUnavailable];
                 (Capability::ALL.iter().copied().filter(|c| !cannot.contains(c)).collect(), None)
             }
             // There is no replication and no controller. A dead broker is rehearsed: nobody listens, and others lead after
@@ -174,6 +176,10 @@ impl Plan {
 
 fn needs_of(kind: &FaultKind) -> Vec<Capability> {
     let mut needs = vec![match kind {
+        FaultKind::Network { between: Between::Brokers, effect, direction, .. } => match (effect, direction) {
+            (NetworkEffect::Blackhole, Direction::Both) => Capability::BrokerLinks,
+            _ => Capability::BrokerLinkEffects,
+        },
         FaultKind::Network { effect, .. } => match effect {
             NetworkEffect::Refuse => Capability::CutRefuse,
             NetworkEffect::Blackhole => Capability::CutBlackhole,
@@ -200,14 +206,12 @@ fn needs_of(kind: &FaultKind) -> Vec<Capability> {
         },
         FaultKind::Poison { .. } => Capability::Poison,
     }];
-    if let FaultKind::Network { direction, between, effect, .. } = kind {
-        // A refused connection has no direction.
-        if *direction != Direction::Both && *effect != NetworkEffect::Refuse {
-            needs.push(Capability::OneWayCut);
-        }
-        if *between == Between::Brokers {
-            needs.push(Capability::BrokerLinks);
-        }
+    // A refused connection has no direction.
+    if let FaultKind::Network { direction, between: Between::ClientsBrokers, effect, .. } = kind
+        && *direction != Direction::Both
+        && *effect != NetworkEffect::Refuse
+    {
+        needs.push(Capability::OneWayCut);
     }
     if matches!(kind, FaultKind::RollingRestart { order: RestartOrder::ControllerLast, .. }) {
         needs.push(Capability::FindController);

@@ -111,6 +111,19 @@ enum Side {
 fn unavailable(plan: &Plan, fault: &FaultPlan) -> Option<(Duration, String, Side)> {
     let held = fault.lasts.or(fault.kind.restart_after());
     match &fault.kind {
+        // A leader that no follower reaches acknowledges nothing, and shows consumers nothing new, until it is given up.
+        FaultKind::Network { cut: target, between: Between::Brokers, .. }
+            if plan.topic.replication > 1
+                && plan.topic.min_insync_replicas > 1
+                && matches!(target, Target::LeaderOf(_)) =>
+        {
+            let failover = session(&plan.cluster.config, BROKER_SESSION, BROKER_HEARTBEAT);
+            let (least, sum) = match held {
+                Some(held) if held < failover.0 => (held, held_sum(held)),
+                _ => failover,
+            };
+            Some((least, sum, Side::HandlingOnly))
+        }
         FaultKind::Kill { target, .. } | FaultKind::Pause { target } if leads(plan, target) => {
             let failover = session(&plan.cluster.config, BROKER_SESSION, BROKER_HEARTBEAT);
             let (least, sum) = match (target, held) {
@@ -276,6 +289,22 @@ mod tests {
         assert_eq!(least_of(cut), [("outage", 6_000)]);
         // The harness's own producer goes around the cut.
         assert_eq!(least_of(&format!("{cut}workload.producer = \"plain\"")), []);
+    }
+
+    #[test]
+    fn a_leader_that_lost_the_other_brokers_is_given_up_when_its_session_ends() {
+        let cut = |whom: &str, lasts: &str| {
+            format!(
+                "fault = [{{ at = \"0s\", lasts = \"{lasts}\", network = {{ cut = {whom}, effect = \"blackhole\", \
+                 between = \"brokers\" }} }}]\nbudget.recovery = {{ within = \"60s\", since = \"inject\" }}"
+            )
+        };
+        let leader = "{ leader-of = \"orders/0\" }";
+        assert_eq!(least_of(&cut(leader, "20s"))[0], ("recovery", 7_000));
+        assert_eq!(least_of(&cut(leader, "3s"))[0], ("recovery", 3_000));
+        // Alone in sync it needs nobody's acknowledgement; a broker by number may lead nothing.
+        assert_eq!(least_of(&format!("{}\ntopic.replication = 1", cut(leader, "20s"))), []);
+        assert_eq!(least_of(&cut("{ broker = 1 }", "20s")), []);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::document::Document;
 use crate::diagnostic::{Diagnostic, Source, codes};
-use crate::plan::{BackendKind, Capabilities, Plan};
+use crate::plan::{BackendKind, Capabilities, Capability, Plan};
 
 /// Headers, checksum and framing of a record, beside its value.
 const BYTES_BESIDE_THE_VALUE: u64 = 100;
@@ -41,12 +41,33 @@ pub fn check_anywhere(source: &Source, overrides: &[(String, String)], plan: &Pl
     if lacks.is_empty() {
         lacks.push("none that this version has is in `requires`".into());
     }
+    let impossible = plan.needs().into_iter().find(|need| able(need.capability).is_empty());
+    let instead = impossible.map(|need| remedy(need.capability));
     let diagnostic = Diagnostic::warning(codes::NO_BACKEND, "no backend of this version can run this scenario")
         .label("expected something that one of them can do")
-        .help(lacks.join("; "));
+        .help(lacks.into_iter().chain(instead).collect::<Vec<_>>().join("; "));
     let Ok(document) = Document::parse(source, overrides) else { return Some(diagnostic) };
     let keys: Vec<&str> = place.iter().map(String::as_str).collect();
     Some(document.place(&keys).mark(diagnostic))
+}
+
+fn able(capability: Capability) -> Vec<BackendKind> {
+    BackendKind::RUNNABLE.into_iter().filter(|b| Capabilities::of(*b).can.contains(&capability)).collect()
+}
+
+/// Who can do it, or what can be done instead.
+fn remedy(capability: Capability) -> String {
+    let able = able(capability);
+    match (able.first(), capability) {
+        (Some(first), _) => {
+            let flags: Vec<String> = able.iter().map(|b| format!("--backend {b}")).collect();
+            format!("choose {}, and say so in the file: requires = [\"{first}\"]", flags.join(" or "))
+        }
+        (None, Capability::BrokerLinkEffects) => {
+            "between brokers only effect = \"blackhole\" in both directions can be made".to_owned()
+        }
+        (None, _) => "no backend of this version can".to_owned(),
+    }
 }
 
 fn problems(plan: &Plan, capabilities: &Capabilities) -> Vec<(Vec<String>, Diagnostic)> {
@@ -79,7 +100,7 @@ fn problems(plan: &Plan, capabilities: &Capabilities) -> Vec<(Vec<String>, Diagn
             format!("backend {backend} has no {name}, which is needed {what}"),
         )
         .label(format!("expected a backend with {name}"))
-        .help("choose another with --backend, and say so in the file: requires = [\"containers\"]");
+        .help(remedy(need.capability));
         problems.push((path, diagnostic));
     }
     if let Some(limit) = capabilities.bytes_per_topic_partition {

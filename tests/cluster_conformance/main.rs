@@ -19,6 +19,8 @@ use seaworthy::plan::{BackendKind, ClusterPlan, Isolation};
 mod brokers;
 mod embedded;
 mod facts;
+mod field;
+mod isolation;
 mod lifecycle;
 mod links;
 mod log;
@@ -136,8 +138,11 @@ fn main() -> ExitCode {
     let both =
         || [facts::cases(), log::cases(), links::cases(), brokers::cases(), lost_fault::cases()].into_iter().flatten();
     let of_embedded = both().chain(embedded::cases()).map(|case| (mock.clone(), case));
-    let of_containers =
-        both().chain(links::container_cases()).chain(lifecycle::cases()).map(|case| (containers.clone(), case));
+    let of_containers = both()
+        .chain(links::container_cases())
+        .chain(isolation::container_cases())
+        .chain(lifecycle::cases())
+        .map(|case| (containers.clone(), case));
     let trials = of_embedded.chain(of_containers).map(|(shared, Case { name, body })| {
         let runtime = runtime.clone();
         let missing = engine.as_ref().err().filter(|_| shared.is_kafka()).map(ToString::to_string);

@@ -127,6 +127,14 @@ impl Engine {
         left.map_err(|e| refused(format!("take {container} off {network}"), e))
     }
 
+    /// Whether a container is on a network at this moment, with an address of its own.
+    pub(super) async fn is_on(&self, network: &str, container: &str) -> Result<bool, ClusterError> {
+        let seen = self.docker.inspect_container(container, None::<InspectContainerOptions>).await;
+        let seen = seen.map_err(|e| refused(format!("inspect {container}"), e))?;
+        let endpoint = seen.network_settings.and_then(|all| all.networks).and_then(|mut all| all.remove(network));
+        Ok(endpoint.and_then(|endpoint| endpoint.ip_address).is_some_and(|address| !address.is_empty()))
+    }
+
     pub(super) async fn kill(&self, container: &str) -> Result<(), ClusterError> {
         let how = KillContainerOptionsBuilder::default().signal("SIGKILL").build();
         self.docker.kill_container(container, Some(how)).await.map_err(|e| refused(format!("kill {container}"), e))

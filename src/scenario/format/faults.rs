@@ -66,7 +66,12 @@ pub static NETWORK: Table = Table {
             Is("\"both\""),
             "Which way is cut; replies with blackhole is the lost acknowledgement.",
         ),
-        key("between", Word(&["clients-brokers", "brokers"]), Is("\"clients-brokers\""), "From whom."),
+        key(
+            "between",
+            Word(&["clients-brokers", "brokers"]),
+            Is("\"clients-brokers\""),
+            "From whom. brokers: no other broker reaches it, nor it them, while clients still do; only with effect = \"blackhole\" in both directions, on containers.",
+        ),
     ],
 };
 
