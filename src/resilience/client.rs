@@ -131,7 +131,7 @@ mod tests {
         let config = client_config(ClientRole::Producer, &settings, &map(&[("socket.timeout.ms", "9000")]));
         assert_eq!(config.get("socket.timeout.ms"), Some("9000"));
         assert_eq!(config.get("retry.backoff.ms"), Some("70"));
-        assert_eq!(config.get("reconnect.backoff.max.ms"), Some("200"));
+        assert_eq!(config.get("reconnect.backoff.max.ms"), Some("100"));
     }
 
     #[test]

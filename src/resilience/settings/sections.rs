@@ -82,7 +82,8 @@ pub enum OnExhausted {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ConsumerSettings {
-    /// Records that a topic partition may have taken and not finished. At least 1. Default 64.
+    /// Records that a topic partition may have taken and not finished. At least 1. Default 500, as one poll of Kafka's
+    /// Java client takes: a backlog then drains in few rounds of acknowledgements. After a crash up to so many come again.
     pub max_in_flight: usize,
     /// On revocation and shutdown, how long records in flight may take to finish. Default 10 s.
     #[serde(with = "text::duration")]
@@ -97,7 +98,7 @@ pub struct ConsumerSettings {
 impl Default for ConsumerSettings {
     fn default() -> Self {
         Self {
-            max_in_flight: 64,
+            max_in_flight: 500,
             drain_timeout: Duration::from_secs(10),
             on_exhausted: OnExhausted::Hold,
             hold: Duration::from_secs(1),
