@@ -169,12 +169,19 @@ member = {{ action = "crash", member = 0, restart-after = "2s" }}
 label = "join"
 at = "14s"
 member = {{ action = "join" }}
+[[fault]]
+label = "freeze"
+at = "24s"
+lasts = "4s"
+member = {{ action = "pause", member = 1 }}
 "#,
         image()?
     );
     let folder = expect(play_container(bench, "container", &text)?, Verdict::Pass, None)?;
     let log = std::fs::read_to_string(folder.join("logs/member-0.log"))?;
-    for said in ["ready", "fault crash: inject", "member ended: exit code 137", "never heard of it"] {
+    for said in
+        ["ready", "fault crash: inject", "fault freeze: healed", "member ended: exit code 137", "never heard of it"]
+    {
         if !log.contains(said) {
             return Err(format!("its log does not say `{said}`").into());
         }
