@@ -40,6 +40,7 @@ pub mod settings;
 pub mod text;
 
 mod invalid;
+mod leader_search;
 
 pub use alert::{Alert, AlertManager};
 pub use backoff::{Backoff, Jitter, RetryConfig};

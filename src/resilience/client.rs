@@ -16,7 +16,8 @@ use super::settings::client::role_of;
 /// Everything tuned for recovery, for producers and consumers together; [`client_config`] picks what fits a role. It is
 /// what `Settings::client` starts from.
 ///
-/// The goal: service is back within 0.3 s after a refused network returns or a new leader is elected, and nothing is
+/// The goal: service is back within 0.3 s after a refused network returns, and soon after a new leader is elected (the clients look for it ten
+/// times a second while a broker is out of reach; librdkafka takes 0.5 s more a try to check a consumer's position there), and nothing is
 /// in the log twice.
 pub fn recovery_client_properties() -> BTreeMap<String, String> {
     RECOVERY.iter().map(|property| (property.key.to_owned(), property.value.to_owned())).collect()

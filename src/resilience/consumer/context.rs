@@ -17,6 +17,7 @@ use super::observer::Observer;
 use super::queue::{Nothing, Queue, Source};
 use crate::clock::Clock;
 use crate::resilience::classify::code_of;
+use crate::resilience::leader_search::LeaderSearch;
 use crate::resilience::record::TopicPartition;
 
 /// How long the commit of a revocation may take.
@@ -32,11 +33,13 @@ pub(super) struct Context {
     assignment: Mutex<Assignment>,
     observer: Arc<dyn Observer>,
     drain_timeout: Duration,
+    pub search: LeaderSearch,
 }
 
 impl Context {
     pub fn new(assignment: Assignment, observer: Arc<dyn Observer>, drain_timeout: Duration) -> Self {
-        Self { assignment: Mutex::new(assignment), observer, drain_timeout }
+        let search = LeaderSearch::new(Clock::start());
+        Self { assignment: Mutex::new(assignment), observer, drain_timeout, search }
     }
 
     /// Never held while the client is polled: its callbacks lock it.
@@ -141,7 +144,9 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         // The poll that calls this returns the error as well, without the reason; it decides what to do.
-        self.observer.on_signal("client-error", &format!("{} {reason}", code_of(&error).unwrap_or_default()));
+        let code = code_of(&error).unwrap_or_default();
+        self.search.on_error(code);
+        self.observer.on_signal("client-error", &format!("{code} {reason}"));
     }
 }
 

@@ -18,6 +18,7 @@ use super::queue::Waker;
 use super::{ConsumerError, Defect, Observer};
 use crate::clock::{Clock, Nanos};
 use crate::resilience::classify::code_of;
+use crate::resilience::leader_search;
 use crate::resilience::producer::ResilientProducer;
 use crate::resilience::record::{Incoming, TopicPartition};
 
@@ -59,7 +60,8 @@ impl Poller {
             client.set_nonempty_callback(move || waker.wake());
             let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
             client.subscribe(&topics)?;
-            let end = self.serve(&client);
+            let ask = || leader_search::ask(client.client());
+            let end = client.context().search.beside(ask, || self.serve(&client));
             if let End::Stop(reason) = &end {
                 self.observer.on_signal("stopped", &reason.text());
             }

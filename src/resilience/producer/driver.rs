@@ -19,6 +19,7 @@ use super::{Limits, OnSignal, ProducerError, ProducerSignal};
 use crate::clock::{Clock, Nanos};
 use crate::resilience::backoff::Backoff;
 use crate::resilience::classify::{Persistence, classify_code, code_of};
+use crate::resilience::leader_search::{self, LeaderSearch};
 use crate::resilience::record::{Record, copy_headers};
 use crate::rng::Rng;
 
@@ -46,6 +47,7 @@ pub(super) struct Shared {
     /// The code by which our credentials were refused since the last delivery; 0: they were not.
     pub refused: AtomicI32,
     pub ended: AtomicBool,
+    search: LeaderSearch,
     /// The client was declared dead: what it has not sent is to be sent by its successor.
     retired: AtomicBool,
     /// When the thread stops waiting for results; `u64::MAX` while open.
@@ -59,11 +61,12 @@ pub(super) struct Context(Weak<Shared>);
 impl Shared {
     pub fn start(config: ClientConfig, limits: Limits, on_signal: OnSignal) -> Result<Arc<Self>, ProducerError> {
         let backoff = Backoff::new(limits.retry.clone(), Rng::from_entropy());
+        let clock = Clock::start();
         let shared = Arc::new(Self {
             config,
             limits,
             on_signal,
-            clock: Clock::start(),
+            clock,
             lanes: Mutex::default(),
             backoff: Mutex::new(backoff),
             outstanding: AtomicUsize::new(0),
@@ -72,6 +75,7 @@ impl Shared {
             client_errors: AtomicU64::new(0),
             refused: AtomicI32::new(0),
             ended: AtomicBool::new(false),
+            search: LeaderSearch::new(clock),
             retired: AtomicBool::new(false),
             close_at: AtomicU64::new(u64::MAX),
             changed: Notify::new(),
@@ -159,6 +163,11 @@ impl Shared {
     }
 
     fn drive(self: Arc<Self>) {
+        self.search.beside(|| self.ask_who_leads(), || self.serve());
+        self.end();
+    }
+
+    fn serve(self: &Arc<Self>) {
         loop {
             self.poll();
             self.pump();
@@ -166,10 +175,16 @@ impl Shared {
             let close_at = self.close_at.load(Ordering::Acquire);
             let idle = close_at != u64::MAX && self.outstanding.load(Ordering::Acquire) == 0;
             if idle || self.clock.now() >= close_at {
-                break;
+                return;
             }
         }
-        self.end();
+    }
+
+    fn ask_who_leads(&self) {
+        let client = self.lanes().client.clone();
+        if let Some(client) = client {
+            leader_search::ask(client.client());
+        }
     }
 
     fn poll(&self) {
@@ -363,6 +378,7 @@ impl ClientContext for Context {
         if REFUSALS.contains(&code) {
             shared.refused.store(code, Ordering::Relaxed);
         }
+        shared.search.on_error(code);
         (shared.on_signal)(&ProducerSignal::ClientError { code, reason: reason.to_owned() });
     }
 }
