@@ -3,6 +3,7 @@
 //!
 //! Owns the verdict and its reasons. Must not know how a claim is checked or a time measured.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -135,7 +136,18 @@ pub fn judge_case(case: &Case<'_>) -> Judgement {
     let findings = checker::check(case);
     let integrity = integrity(case, &findings);
     let analysis = case.analysis.as_ref();
-    let measure = |since| analysis.map(|analysis| recovery::measure_since(history, &case.ledger, analysis, since));
+    // Budgets ask for the same few zeros again and again.
+    let known: RefCell<Vec<(Option<Since>, Recovery)>> = RefCell::default();
+    let measure = |since| {
+        let analysis = analysis?;
+        let same = |(other, recovery): &(_, Recovery)| (*other == since).then(|| recovery.clone());
+        if let Some(recovery) = known.borrow().iter().find_map(same) {
+            return Some(recovery);
+        }
+        let recovery = recovery::measure_since(history, &case.ledger, analysis, since);
+        known.borrow_mut().push((since, recovery.clone()));
+        Some(recovery)
+    };
     let since = case.plan.and_then(|plan| plan.budget.recovery?.since);
     let recovery = measure(since).map(|main| {
         let ttr = |since| if case.marks.rounds.is_empty() { None } else { measure(Some(since)).and_then(|r| r.ttr_s) };

@@ -393,12 +393,18 @@ impl Ledger {
         self.input.of(tp, ACKED)
     }
 
-    /// The first acknowledged offset of each row, with its number, by topic partition and offset.
-    pub fn first_acks(&self) -> impl Iterator<Item = (u32, i64)> {
-        let places = self.input.all(ACKED).filter(|place| !self.acked_again.contains(place));
+    /// The first acknowledged place of each row, by offset, of one topic partition.
+    pub fn first_acks_in(&self, tp: Tp) -> impl Iterator<Item = Place> {
+        self.input.of(tp, ACKED).filter(|place| !self.acked_again.contains(place))
+    }
+
+    /// The number of each row that was acknowledged at an offset, with the first such offset and its topic partition, if
+    /// that was known then.
+    pub fn first_acks(&self) -> impl Iterator<Item = (u32, i64, Option<Tp>)> {
+        let places = self.input.tps().flat_map(|tp| self.first_acks_in(tp));
         places
-            .map(|place| (place.row, place.offset))
-            .chain(self.acked_nowhere.iter().map(|(row, offset)| (*row, *offset)))
+            .map(|place| (place.row, place.offset, Some(place.tp)))
+            .chain(self.acked_nowhere.iter().map(|(row, offset)| (*row, *offset, None)))
     }
 
     /// What the final read found in the input topic: by topic partition and offset, each place once.

@@ -21,9 +21,12 @@ mod health;
 mod marks;
 mod measure;
 mod ops;
+mod packed;
 mod progress;
 mod rows;
 mod signals;
+#[cfg(test)]
+mod unpacked;
 
 pub use analysis::{Analysis, Scope};
 pub use backlog::backlog_threshold;
@@ -31,7 +34,7 @@ pub use bite::{Bite, bites};
 pub use health::{Unhealthy, limit, unhealthy};
 pub use marks::{Marks, Phase, Round};
 pub use measure::{measure, measure_since};
-pub use ops::{Op, Stream};
+pub use ops::{Op, Stream, Track};
 pub use rows::fault_rows;
 pub use signals::breaker_state;
 

@@ -175,7 +175,7 @@ const FRAGMENTS: [&str; 34] = [
 /// Every good file there is: shipped scenarios, templates, and those that the tests read.
 fn good_files() -> Vec<(String, String)> {
     let mut files = Vec::new();
-    for folder in ["scenarios", "src/cli/new", "src/scenario/tests", "tests/broken"] {
+    for folder in ["scenarios", "src/cli/new", "src/scenario/tests", "tests/broken", "tests/controls"] {
         for entry in std::fs::read_dir(here(folder)).unwrap().flatten() {
             let path = entry.path();
             if path.extension().is_some_and(|e| e == "toml") {

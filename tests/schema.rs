@@ -74,7 +74,7 @@ fn the_schema_that_is_checked_in_is_current() {
 fn every_good_scenario_fits_the_schema() {
     let validator = validator();
     let applications = ["clients", "python", "java", "go", "node"].map(|name| format!("examples/applications/{name}"));
-    let own = ["scenarios", "src/cli/new", "src/scenario/tests", "tests/broken"].map(str::to_owned);
+    let own = ["scenarios", "src/cli/new", "src/scenario/tests", "tests/broken", "tests/controls"].map(str::to_owned);
     let folders = own.into_iter().chain(applications);
     for path in folders.flat_map(|folder| files(&folder)) {
         let text = std::fs::read_to_string(&path).expect("text");

@@ -11,7 +11,7 @@ pub(super) const CHECKER: Checker =
     Checker { name: "baseline-unhealthy", claim: "before the first fault every topic partition was healthy", check };
 
 fn check(case: &Case<'_>) -> Finding {
-    let wrong = case.analysis.as_ref().map_or(Vec::new(), |analysis| analysis.baseline_faults());
+    let wrong = case.analysis.as_ref().map_or(Vec::new(), |analysis| analysis.baseline_faults(&case.ledger));
     let message = match wrong.as_slice() {
         [] => "the baseline was healthy".to_owned(),
         [one] => one.clone(),

@@ -10,6 +10,13 @@ use crate::plan::TopicPartition;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tp(pub(super) u32);
 
+impl Tp {
+    /// Its number, from 0.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// The topic partitions of a history, in the order of their first mention.
 #[derive(Clone, Debug, Default)]
 pub struct Tps {
@@ -64,6 +71,21 @@ impl Tps {
     /// The topic partition of a number that this list gave out.
     pub fn name(&self, tp: Tp) -> &TopicPartition {
         &self.names[tp.0 as usize]
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// None was mentioned.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// All of them, in the order of their numbers.
+    pub fn all(&self) -> impl Iterator<Item = Tp> + use<> {
+        (0..self.names.len() as u32).map(Tp)
     }
 
     /// All of one topic.

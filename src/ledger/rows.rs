@@ -198,10 +198,15 @@ impl<'l> Row<'l> {
         if self.invokes() == 0 { None } else { self.ledger.rows.producer.get(self.number).map(Actor) }
     }
 
+    /// An acknowledgement named its offset.
+    pub fn placed(self) -> bool {
+        self.is(Flag::Placed)
+    }
+
     /// Acknowledged offset; `None`: not acknowledged, or acknowledged without one (acks=0). Of a record that the final
     /// read found in the log it is looked for: for examples, not for counting.
     pub fn offset(self) -> Option<i64> {
-        if self.is(Flag::Placed) { self.ledger.acked_offset(self.number) } else { None }
+        if self.placed() { self.ledger.acked_offset(self.number) } else { None }
     }
 
     /// Distinct places in the input log.

@@ -1,8 +1,10 @@
 //! A history's scopes with their baselines and unhealthy stretches: computed once, read by every measure.
 
+use std::sync::Arc;
+
 use super::health::{self, Unhealthy, percentile};
 use super::marks::{Marks, Round};
-use super::ops::{Op, Stream, Track, tracks};
+use super::ops::{Op, Ops, Stream, Track, tracks};
 use crate::clock::{Nanos, seconds, text_seconds};
 use crate::history::History;
 use crate::ledger::Ledger;
@@ -13,8 +15,8 @@ use crate::plan::TopicPartition;
 pub struct Scope {
     pub tp: TopicPartition,
     pub stream: Stream,
-    pub ops: Vec<Op>,
-    pub successes: Vec<Nanos>,
+    /// What was due in it.
+    pub track: Track,
     /// The greater of its own baseline p99 and its stream's, for one topic partition alone may have few records.
     pub baseline_p99: Option<Nanos>,
     /// Within this a send is on time, however fast the baseline.
@@ -29,20 +31,13 @@ impl Scope {
     pub fn name(&self) -> String {
         format!("{} {}", self.tp, self.stream)
     }
-
-    /// Operations due in `from..until`.
-    pub fn due(&self, from: Nanos, until: Nanos) -> &[Op] {
-        let first = self.ops.partition_point(|op| op.due < from);
-        let last = self.ops.partition_point(|op| op.due < until);
-        &self.ops[first..last.max(first)]
-    }
 }
 
-/// What all measures are computed from.
+/// What all measures are computed from, beside the ledger that it was made of.
 #[derive(Clone, Debug)]
 pub struct Analysis {
     pub marks: Marks,
-    pub scopes: Vec<Scope>,
+    pub scopes: Arc<[Scope]>,
     /// `E`: the load stopped.
     pub end: Nanos,
     /// Trailing window in which health is judged.
@@ -65,20 +60,18 @@ impl Analysis {
         let tracks = tracks(ledger, &history.header.topics.input, begin, end);
         let calm = calm(marks);
         let pooled = |stream| {
-            let mut all: Vec<Op> =
-                tracks.iter().filter(|t| t.stream == stream).flat_map(|t| calm_ops(&t.ops, calm)).copied().collect();
-            all.sort_unstable_by_key(|op| op.due);
-            typical_p99(&all, window)
+            let of = tracks.iter().filter(|track| track.stream == stream);
+            typical_p99(of.map(|track| calm_ops(track, ledger, calm)).collect(), window)
         };
         let (send, effect) = (pooled(Stream::Send), pooled(Stream::Effect));
         let send_floor = plan.observation.on_time.as_nanos() as Nanos;
         let scope = |track: Track| {
-            let own = typical_p99(&calm_ops(&track.ops, calm).copied().collect::<Vec<_>>(), window);
+            let own = typical_p99(vec![calm_ops(&track, ledger, calm)], window);
             let baseline_p99 = own.max(if track.stream == Stream::Send { send } else { effect });
             let limit = health::limit(track.stream, send_floor, baseline_p99);
-            let unhealthy = health::unhealthy(&track.ops, track.stream, limit, window);
-            let Track { tp, stream, ops, successes } = track;
-            Scope { tp, stream, ops, successes, baseline_p99, send_floor, limit, unhealthy }
+            let unhealthy = health::unhealthy(track.ops(ledger), track.stream, limit, window);
+            let (tp, stream) = (track.tp.clone(), track.stream);
+            Scope { tp, stream, track, baseline_p99, send_floor, limit, unhealthy }
         };
         let scopes = tracks.into_iter().map(scope).collect();
         let hold = plan.observation.hold.as_nanos() as Nanos;
@@ -96,31 +89,31 @@ impl Analysis {
     }
 
     /// What was wrong with the baseline, a sentence a scope; empty: it was healthy.
-    pub fn baseline_faults(&self) -> Vec<String> {
+    pub fn baseline_faults(&self, ledger: &Ledger) -> Vec<String> {
         let Some((from, to)) = self.calm() else { return vec!["there was no phase \"baseline\"".to_owned()] };
         if self.scopes.is_empty() {
             return vec!["no record was due in the baseline".to_owned()];
         }
-        self.scopes.iter().filter_map(|scope| scope.baseline_fault(from, to, self.window)).collect()
+        self.scopes.iter().filter_map(|scope| scope.baseline_fault(ledger, from, to, self.window)).collect()
     }
 }
 
 impl Scope {
-    fn baseline_fault(&self, from: Nanos, to: Nanos, window: Nanos) -> Option<String> {
+    fn baseline_fault(&self, ledger: &Ledger, from: Nanos, to: Nanos, window: Nanos) -> Option<String> {
         // What was due less than its limit before the injection may have been caught by it.
-        let settled = self.due(from, to.saturating_sub(self.limit));
+        let settled = self.track.due(ledger, from, to.saturating_sub(self.limit));
         if settled.is_empty() {
             return None;
         }
         let name = self.name();
-        if settled.iter().all(|op| op.done.is_none_or(|done| done >= to)) {
+        if settled.clone().all(|op| op.done.is_none_or(|done| done >= to)) {
             return Some(format!("{name}: no success among {} operations", settled.len()));
         }
-        let errors = settled.iter().filter(|op| op.error).count();
+        let errors = settled.clone().filter(|op| op.error).count();
         if errors > 0 {
             return Some(format!("{name}: {errors} errors among {} operations", settled.len()));
         }
-        let typical = typical_p99(settled, window).unwrap_or(0);
+        let typical = typical_p99(vec![settled.clone()], window).unwrap_or(0);
         if typical > self.stream.slowest_baseline() {
             return Some(format!(
                 "{name}: a p99 of {} in a typical second, too slow to tell an outage from it",
@@ -133,9 +126,9 @@ impl Scope {
         (share > TOLERATED).then(|| format!("{name}: unhealthy for {:.0} % of the baseline", 100.0 * share))
     }
 
-    fn stretches(&self, settled: &[Op], window: Nanos) -> Vec<(Nanos, Nanos)> {
-        let typical = health::limit(self.stream, self.send_floor, typical_p99(settled, window));
-        let last = settled.last().map_or(0, |op| op.due);
+    fn stretches(&self, settled: Ops<'_>, window: Nanos) -> Vec<(Nanos, Nanos)> {
+        let typical = health::limit(self.stream, self.send_floor, typical_p99(vec![settled.clone()], window));
+        let last = settled.clone().last().map_or(0, |op| op.due);
         let stretches = health::unhealthy(settled, self.stream, typical, window);
         stretches.iter().map(|stretch| (stretch.start, stretch.end.unwrap_or(last))).collect()
     }
@@ -148,17 +141,28 @@ fn calm(marks: &Marks) -> Option<(Nanos, Nanos)> {
 }
 
 /// Operations that were due and done while all was calm.
-fn calm_ops(ops: &[Op], calm: Option<(Nanos, Nanos)>) -> impl Iterator<Item = &Op> {
+fn calm_ops<'a>(
+    track: &'a Track,
+    ledger: &'a Ledger,
+    calm: Option<(Nanos, Nanos)>,
+) -> impl Iterator<Item = Op> + use<'a> {
     let (from, to) = calm.unwrap_or((0, 0));
-    ops.iter().filter(move |op| op.due >= from && op.done.is_some_and(|done| done < to))
+    track.ops(ledger).filter(move |op| op.due >= from && op.done.is_some_and(|done| done < to))
 }
 
-/// The *typical* p99 of operations sorted by `due`: the median of its windows'. A service that is away for a fifth of the
+/// The *typical* p99 of operations, each list of them sorted by `due`: the median of its windows'. A service that is away for a fifth of the
 /// baseline would otherwise make itself the measure of health, and a later outage of that length would count as none.
-fn typical_p99(ops: &[Op], window: Nanos) -> Option<Nanos> {
-    let mut p99s: Vec<Nanos> = ops
-        .chunk_by(|a, b| a.due / window == b.due / window)
-        .filter_map(|ops| percentile(&mut ops.iter().filter_map(Op::latency).collect::<Vec<_>>(), 0.99))
-        .collect();
+fn typical_p99(lists: Vec<impl Iterator<Item = Op>>, window: Nanos) -> Option<Nanos> {
+    let mut lists: Vec<_> = lists.into_iter().map(Iterator::peekable).collect();
+    let (mut p99s, mut latencies) = (Vec::new(), Vec::new());
+    while let Some(now) = lists.iter_mut().filter_map(|list| Some(list.peek()?.due / window)).min() {
+        latencies.clear();
+        for list in &mut lists {
+            while let Some(op) = list.next_if(|op| op.due / window == now) {
+                latencies.extend(op.latency());
+            }
+        }
+        p99s.extend(percentile(&mut latencies, 0.99));
+    }
     percentile(&mut p99s, 0.5)
 }

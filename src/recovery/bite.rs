@@ -48,7 +48,7 @@ fn bite(history: &History, ledger: &Ledger, analysis: &Analysis, round: &Round, 
     let until = round.end().unwrap_or(from + 15_000 * MILLISECOND).min(analysis.end).max(from);
     let sent = |due: Option<Nanos>| due.is_some_and(|due| (from..=until).contains(&due));
     let given_up = ledger.rows().filter(|row| row.dead_letters() > 0 && !row.poison() && sent(row.due())).count();
-    bite.ops_affected = ops_affected(analysis, round, from, until) + given_up as u64;
+    bite.ops_affected = ops_affected(ledger, analysis, round, from, until) + given_up as u64;
     bite.traces = traces(history, ledger, from, until);
     let Some(_) = round.confirmed else {
         let why = round.error.as_deref().map_or(String::new(), |error| format!(": {error}"));
@@ -103,11 +103,11 @@ fn owed(round: &Round, plan: Option<&Plan>) -> Owed {
 
 /// Operations that were under way in `from..until` and took more than twice the baseline's p99 (10 ms at least), or
 /// never succeeded. Finer than the limit of health: a slow network need not make service unhealthy to be felt.
-fn ops_affected(analysis: &Analysis, round: &Round, from: Nanos, until: Nanos) -> u64 {
+fn ops_affected(ledger: &Ledger, analysis: &Analysis, round: &Round, from: Nanos, until: Nanos) -> u64 {
     let mut count = 0;
     for scope in analysis.affected(Some(round)) {
         let slow = scope.baseline_p99.map_or(scope.limit, |p99| (2 * p99).max(10 * MILLISECOND));
-        let due = scope.ops.iter().take_while(|op| op.due < until);
+        let due = scope.track.ops(ledger).take_while(|op| op.due < until);
         let felt = due.filter(|op| op.done.is_none_or(|done| done > from) && !op.on_time(slow));
         count += felt.count() as u64;
     }

@@ -10,11 +10,13 @@ use super::marks::Round;
 use super::ops::Stream;
 use crate::clock::{Nanos, seconds};
 use crate::history::{History, Op};
+use crate::ledger::Ledger;
 use crate::plan::{FaultKind, FloorOf, Since, floors};
 
 /// The parts of `scope`'s return at `back` after `zero`; empty when it was never away.
 pub(super) fn breakdown(
     history: &History,
+    ledger: &Ledger,
     analysis: &Analysis,
     scope: &Scope,
     round: Option<&Round>,
@@ -39,7 +41,7 @@ pub(super) fn breakdown(
         }
     }
     match scope.stream {
-        Stream::Send => sends(&mut parts, scope),
+        Stream::Send => sends(&mut parts, ledger, scope),
         Stream::Effect => {
             let send = analysis.scopes.iter().find(|other| other.tp == scope.tp && other.stream == Stream::Send);
             // Where sends were not away, effects did not wait for them.
@@ -48,9 +50,10 @@ pub(super) fn breakdown(
                 away(parts.at)
             });
             if let Some(send) = waited {
-                sends(&mut parts, send);
+                sends(&mut parts, ledger, send);
             }
-            let first = scope.due(parts.zero, back).iter().filter_map(|op| op.done).filter(|t| *t > parts.at).min();
+            let first =
+                scope.track.due(ledger, parts.zero, back).filter_map(|op| op.done).filter(|t| *t > parts.at).min();
             if let Some(first) = first {
                 parts.until(first, "the consumer's metadata, back-off and position", "the first effect after that");
             }
@@ -99,15 +102,15 @@ impl Parts {
 }
 
 /// After the leader is known, or the network is back: the first success, then the rest.
-fn sends(parts: &mut Parts, scope: &Scope) {
-    if let Some(again) = first_acked(scope, parts.at) {
+fn sends(parts: &mut Parts, ledger: &Ledger, scope: &Scope) {
+    if let Some(again) = first_acked(ledger, scope, parts.at) {
         parts.until(again, "the producer's metadata and back-off", "the first acknowledgement after that");
     }
 }
 
 /// The first success after `from`, of whatever was due.
-fn first_acked(scope: &Scope, from: Nanos) -> Option<Nanos> {
-    scope.successes.get(scope.successes.partition_point(|t| *t <= from)).copied()
+fn first_acked(ledger: &Ledger, scope: &Scope, from: Nanos) -> Option<Nanos> {
+    scope.track.successes(ledger, scope.track.successes_before(ledger, from, true)).next()
 }
 
 /// When the scope's new leader was first seen.

@@ -53,33 +53,38 @@ pub struct Unhealthy {
 }
 
 /// The unhealthy stretches of operations that are sorted by `due`, in order, none touching another.
-pub fn unhealthy(ops: &[Op], stream: Stream, limit: Nanos, window: Nanos) -> Vec<Unhealthy> {
-    let bad: Vec<bool> = ops.iter().map(|op| !op.on_time(limit)).collect();
+pub fn unhealthy(ops: impl Iterator<Item = Op> + Clone, stream: Stream, limit: Nanos, window: Nanos) -> Vec<Unhealthy> {
+    let all: Vec<Marked> = ops.clone().map(|op| Marked { bad: !op.on_time(limit), error: op.error }).collect();
+    let dues = ops.clone().map(|op| op.due);
     let mut found = match stream {
         Stream::Send => {
-            let errors = sums(ops.iter().map(|op| op.error));
-            let rule = |w: Window<'_>| 10 * w.bad() > w.len() || 100 * w.count(&errors) > w.len();
-            runs(ops, &bad, window, FEW, TENTH, rule)
+            let rule = |w: Window| 10 * w.bad > w.len || 100 * w.errors > w.len;
+            runs(dues.clone(), &all, window, FEW, TENTH, rule)
         }
-        Stream::Effect => runs(ops, &bad, window, FEW, TENTH, |w| w.bad() > 0),
+        Stream::Effect => runs(dues.clone(), &all, window, FEW, TENTH, |w| w.bad > 0),
     };
     if stream == Stream::Send {
-        let mut explained = vec![false; ops.len()];
-        for (first, last) in &found {
-            explained[*first..=*last].fill(true);
+        let rule = |w: Window| w.len >= FEW_FOR_P99 && 100 * w.bad > w.len;
+        if found.is_empty() {
+            found = runs(dues, &all, window, FEW_FOR_P99, HUNDREDTH, rule);
+        } else {
+            let mut explained = vec![false; all.len()];
+            for (first, last) in &found {
+                explained[*first..=*last].fill(true);
+            }
+            let rest: Vec<usize> = (0..all.len()).filter(|at| !explained[*at]).collect();
+            let rest_marked: Vec<Marked> = rest.iter().map(|at| all[*at]).collect();
+            let rest_dues = dues.zip(&explained).filter(|(_, explained)| !**explained).map(|(due, _)| due);
+            let slow = runs(rest_dues, &rest_marked, window, FEW_FOR_P99, HUNDREDTH, rule);
+            found.extend(slow.into_iter().map(|(first, last)| (rest[first], rest[last])));
         }
-        let rest: Vec<usize> = (0..ops.len()).filter(|at| !explained[*at]).collect();
-        let rest_ops: Vec<Op> = rest.iter().map(|at| ops[*at]).collect();
-        let late: Vec<bool> = rest.iter().map(|at| bad[*at]).collect();
-        let rule = |w: Window<'_>| w.len() >= FEW_FOR_P99 && 100 * w.bad() > w.len();
-        let slow = runs(&rest_ops, &late, window, FEW_FOR_P99, HUNDREDTH, rule);
-        found.extend(slow.into_iter().map(|(first, last)| (rest[first], rest[last])));
     }
     found.sort_unstable();
     let mut stretches: Vec<Unhealthy> = Vec::new();
     for (first, last) in found {
-        let back = (last + 1..ops.len()).find(|at| !bad[*at]);
-        let next = Unhealthy { start: ops[first].due, end: back.and_then(|at| ops[at].done) };
+        let Some(start) = ops.clone().nth(first).map(|op| op.due) else { continue };
+        let back = (last + 1..all.len()).find(|at| !all[*at].bad);
+        let next = Unhealthy { start, end: back.and_then(|at| ops.clone().nth(at)?.done) };
         match stretches.last_mut() {
             Some(before) if before.end.is_none_or(|end| next.start <= end) => {
                 before.end = before.end.and_then(|end| next.end.map(|next| end.max(next)));
@@ -90,80 +95,84 @@ pub fn unhealthy(ops: &[Op], stream: Stream, limit: Nanos, window: Nanos) -> Vec
     stretches
 }
 
-/// The operations `first..=last`, with counts.
-struct Window<'a> {
-    first: usize,
-    last: usize,
-    /// Running count of bad ones.
-    bad: &'a [usize],
+/// What speaks against an operation.
+#[derive(Clone, Copy, Debug)]
+struct Marked {
+    /// Late, or never done.
+    bad: bool,
+    error: bool,
 }
 
-impl Window<'_> {
-    fn len(&self) -> usize {
-        self.last + 1 - self.first
-    }
-
-    fn bad(&self) -> usize {
-        self.count(self.bad)
-    }
-
-    fn count(&self, sums: &[usize]) -> usize {
-        sums[self.last + 1] - sums[self.first]
-    }
+/// Some successive operations, counted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    len: usize,
+    bad: usize,
+    errors: usize,
 }
 
-/// Running counts: element n is how many of the first n are marked.
-fn sums(marks: impl Iterator<Item = bool>) -> Vec<usize> {
-    let mut sums = vec![0];
-    sums.extend(marks.scan(0, |sum, mark| {
-        *sum += usize::from(mark);
-        Some(*sum)
-    }));
-    sums
+impl Window {
+    fn add(&mut self, mark: Marked) {
+        self.len += 1;
+        self.bad += usize::from(mark.bad);
+        self.errors += usize::from(mark.error);
+    }
+
+    fn drop(&mut self, mark: Marked) {
+        self.len -= 1;
+        self.bad -= usize::from(mark.bad);
+        self.errors -= usize::from(mark.error);
+    }
 }
 
 /// Index ranges (first bad, last bad) of the runs of windows that `rule` calls unhealthy.
 fn runs(
-    ops: &[Op],
-    bad: &[bool],
+    dues: impl Iterator<Item = Nanos> + Clone,
+    marks: &[Marked],
     window: Nanos,
     few: usize,
     one_in: i64,
-    rule: impl Fn(Window<'_>) -> bool,
+    rule: impl Fn(Window) -> bool,
 ) -> Vec<(usize, usize)> {
-    let sums = sums(bad.iter().copied());
     let mut found = Vec::new();
-    let mut first = 0;
+    // How many were due too long ago; the due times from there on.
+    let (mut first, mut old) = (0, dues.clone().peekable());
+    let (mut begin, mut counts) = (0, Window::default());
     // The run in progress: where its first window begins and ends, where its latest begins and ends.
     let mut run: Option<(usize, usize, usize, usize)> = None;
-    for last in 0..ops.len() {
-        while ops[first].due + window <= ops[last].due {
+    for (last, due) in dues.enumerate() {
+        counts.add(marks[last]);
+        while old.next_if(|old| old + window <= due).is_some() {
             first += 1;
         }
-        let begin = first.min((last + 1).saturating_sub(few));
-        if rule(Window { first: begin, last, bad: &sums }) {
+        // Neither ever goes back.
+        while begin < first.min((last + 1).saturating_sub(few)) {
+            counts.drop(marks[begin]);
+            begin += 1;
+        }
+        if rule(counts) {
             run = Some(run.map_or((begin, last, begin, last), |(b, l, ..)| (b, l, begin, last)));
         } else if let Some(run) = run.take() {
-            found.push(edges(bad, run, one_in));
+            found.push(edges(marks, run, one_in));
         }
     }
-    found.extend(run.map(|run| edges(bad, run, one_in)));
+    found.extend(run.map(|run| edges(marks, run, one_in)));
     found
 }
 
 /// The first and the last bad operation of a run of windows.
-fn edges(bad: &[bool], (begin, first, latest, last): (usize, usize, usize, usize), one_in: i64) -> (usize, usize) {
-    let start = best_split(bad, (begin..=first).rev(), one_in).unwrap_or(first);
-    let end = best_split(bad, start.max(latest)..=last, one_in).unwrap_or(start);
+fn edges(marks: &[Marked], (begin, first, latest, last): (usize, usize, usize, usize), one_in: i64) -> (usize, usize) {
+    let start = best_split(marks, (begin..=first).rev(), one_in).unwrap_or(first);
+    let end = best_split(marks, start.max(latest)..=last, one_in).unwrap_or(start);
     (start, end.max(start))
 }
 
 /// Walks from the first bad operation on and finds where the sum of (bad − tolerated share) is greatest, first of equals.
-fn best_split(bad: &[bool], walk: impl Iterator<Item = usize>, one_in: i64) -> Option<usize> {
+fn best_split(marks: &[Marked], walk: impl Iterator<Item = usize>, one_in: i64) -> Option<usize> {
     let mut best = None;
     let (mut sum, mut most) = (0, 0);
-    for at in walk.skip_while(|at| !bad[*at]) {
-        sum += if bad[at] { one_in - 1 } else { -1 };
+    for at in walk.skip_while(|at| !marks[*at].bad) {
+        sum += if marks[at].bad { one_in - 1 } else { -1 };
         if sum > most || best.is_none() {
             (best, most) = (Some(at), sum);
         }

@@ -58,21 +58,21 @@ pub fn measure(history: &History, ledger: &Ledger, analysis: &Analysis) -> Recov
         ..Recovery::default()
     };
     recovery.detect_s = detect(analysis, &recovery.detections);
-    notes(analysis, &segments, &mut recovery);
+    notes(ledger, analysis, &segments, &mut recovery);
     let affected = segments.iter().flat_map(|segment| analysis.affected(segment.round));
     recovery.resolution_s = affected.map(|scope| scope.limit).max().map(seconds);
     recovery.heartbeat_s = history.header.plan.as_deref().and_then(plan::heartbeat).map(|beat| beat.as_secs_f64());
-    recovery.progress = progress(analysis);
+    recovery.progress = progress(ledger, analysis);
     let Some(last) = segments.last().copied() else { return recovery };
-    if let Some(worst) = scopes(analysis, &segments, &mut recovery) {
+    if let Some(worst) = scopes(ledger, analysis, &segments, &mut recovery) {
         let Worst { scope, segment, back } = worst;
         recovery.zero_s = Some(seconds(segment.zero));
         if let Return::After(ttr) = back {
             let (zero, round) = (segment.zero, segment.round);
-            recovery.breakdown = breakdown(history, analysis, scope, round, zero, zero + ttr);
+            recovery.breakdown = breakdown(history, ledger, analysis, scope, round, zero, zero + ttr);
         }
     }
-    availability(analysis, last.zero, &mut recovery);
+    availability(ledger, analysis, last.zero, &mut recovery);
     recovery.after_leader_s = after_leader(history, analysis, &segments);
     if let Some(drain) = drain(ledger, analysis.calm(), last.zero, analysis.end) {
         recovery.drained = Some(drain.drained);
@@ -119,10 +119,10 @@ fn segments(analysis: &Analysis) -> Vec<Segment<'_>> {
 }
 
 /// When the scope was back after the segment's zero; `None`: nothing was due, so nobody can say.
-fn back(scope: &Scope, segment: Segment<'_>, analysis: &Analysis, last: bool) -> Option<Return> {
+fn back(ledger: &Ledger, scope: &Scope, segment: Segment<'_>, analysis: &Analysis, last: bool) -> Option<Return> {
     let end = analysis.end;
     let hurt = segment.hurt(scope, end).filter(|stretch| stretch.end.is_none_or(|back| back > segment.zero));
-    if hurt.is_none() && scope.due(segment.zero, segment.until).is_empty() {
+    if hurt.is_none() && scope.track.due(ledger, segment.zero, segment.until).is_empty() {
         return None;
     }
     let never = Return::Never(end.saturating_sub(segment.zero));
@@ -147,7 +147,12 @@ struct Worst<'a> {
     back: Return,
 }
 
-fn scopes<'a>(analysis: &'a Analysis, segments: &[Segment<'a>], recovery: &mut Recovery) -> Option<Worst<'a>> {
+fn scopes<'a>(
+    ledger: &Ledger,
+    analysis: &'a Analysis,
+    segments: &[Segment<'a>],
+    recovery: &mut Recovery,
+) -> Option<Worst<'a>> {
     // Of each scope its last return, and the segment that it belongs to.
     let mut returns: BTreeMap<usize, (Return, usize)> = BTreeMap::new();
     let mut firsts: BTreeMap<usize, Option<Nanos>> = BTreeMap::new();
@@ -158,16 +163,16 @@ fn scopes<'a>(analysis: &'a Analysis, segments: &[Segment<'a>], recovery: &mut R
             if !segment.round.is_none_or(|round| round.affects(&scope.tp)) {
                 continue;
             }
-            if let Some(new) = back(scope, *segment, analysis, last) {
+            if let Some(new) = back(ledger, scope, *segment, analysis, last) {
                 let new = (new, at);
                 returns.entry(index).and_modify(|old| *old = if new.0 > old.0 { new } else { *old }).or_insert(new);
             }
-            if let Some(first) = first_success(scope, segment.zero, analysis.end) {
+            if let Some(first) = first_success(ledger, scope, segment.zero, analysis.end) {
                 // A success that never came outweighs every one that did.
                 firsts.entry(index).and_modify(|old| *old = old.zip(first).map(|(a, b)| a.max(b))).or_insert(first);
             }
             let from = segment.round.and_then(Round::start).unwrap_or(segment.zero).min(segment.zero);
-            let gap = outage(scope, from, analysis.end);
+            let gap = outage(ledger, scope, from, analysis.end);
             outages.entry(index).and_modify(|old| *old = (*old).max(gap)).or_insert(gap);
         }
     }
@@ -203,27 +208,28 @@ fn scopes<'a>(analysis: &'a Analysis, segments: &[Segment<'a>], recovery: &mut R
 }
 
 /// From the zero to the first success of an operation due after it. Outer `None`: nothing was due.
-fn first_success(scope: &Scope, zero: Nanos, end: Nanos) -> Option<Option<Nanos>> {
-    let due = scope.due(zero, end);
-    (!due.is_empty()).then(|| due.iter().filter_map(|op| op.done).min().map(|done| done.saturating_sub(zero)))
+fn first_success(ledger: &Ledger, scope: &Scope, zero: Nanos, end: Nanos) -> Option<Option<Nanos>> {
+    let due = scope.track.due(ledger, zero, end);
+    (!due.is_empty()).then(|| due.filter_map(|op| op.done).min().map(|done| done.saturating_sub(zero)))
 }
 
 /// The largest gap between successes from the last one before `from` on, and whether it was still open at the end. The
 /// tail counts only where something was due in it.
-fn outage(scope: &Scope, from: Nanos, end: Nanos) -> (Nanos, bool) {
-    let first = scope.successes.partition_point(|t| *t <= from);
-    let mut before = if first == 0 { from } else { scope.successes[first - 1] };
+fn outage(ledger: &Ledger, scope: &Scope, from: Nanos, end: Nanos) -> (Nanos, bool) {
+    let first = scope.track.successes_before(ledger, from, true);
+    let last = first.checked_sub(1).and_then(|last| scope.track.successes(ledger, last).next());
+    let mut before = last.unwrap_or(from);
     let mut widest = (0, false);
-    for t in scope.successes[first..].iter().copied().take_while(|t| *t <= end) {
+    for t in scope.track.successes(ledger, first).take_while(|t| *t <= end) {
         widest = widest.max((t - before, false));
         before = t;
     }
-    let owed = scope.due(before + 1, end).iter().any(|op| op.done.is_none_or(|done| done > end));
+    let owed = scope.track.due(ledger, before + 1, end).any(|op| op.done.is_none_or(|done| done > end));
     if owed { widest.max((end.saturating_sub(before), true)) } else { widest }
 }
 
 /// Unavailability, lost service and relapses, over all affected scopes together.
-fn availability(analysis: &Analysis, zero: Nanos, recovery: &mut Recovery) {
+fn availability(ledger: &Ledger, analysis: &Analysis, zero: Nanos, recovery: &mut Recovery) {
     let (marks, end) = (&analysis.marks, analysis.end);
     let from = marks.rounds.iter().filter_map(Round::start).min().unwrap_or(zero);
     let hit = |scope: &&Scope| marks.rounds.is_empty() || marks.rounds.iter().any(|round| round.affects(&scope.tp));
@@ -256,8 +262,8 @@ fn availability(analysis: &Analysis, zero: Nanos, recovery: &mut Recovery) {
     recovery.relapses = Some(relapses);
     let lost = |stream: Stream| {
         let of = || analysis.scopes.iter().filter(|s| s.stream == stream).filter(hit);
-        let due: usize = of().map(|scope| scope.due(from, end).len()).sum();
-        let bad: usize = of().map(|s| s.due(from, end).iter().filter(|op| !op.on_time(s.limit)).count()).sum();
+        let due: usize = of().map(|scope| scope.track.due(ledger, from, end).len()).sum();
+        let bad: usize = of().map(|s| s.track.due(ledger, from, end).filter(|op| !op.on_time(s.limit)).count()).sum();
         (due > 0).then(|| bad as f64 * seconds(end - from) / due as f64)
     };
     recovery.lost_service_s = [Stream::Send, Stream::Effect].into_iter().filter_map(lost).max_by(f64::total_cmp);
@@ -325,7 +331,7 @@ fn after_leader(history: &History, analysis: &Analysis, segments: &[Segment<'_>]
     worst.map(seconds)
 }
 
-fn notes(analysis: &Analysis, segments: &[Segment<'_>], recovery: &mut Recovery) {
+fn notes(ledger: &Ledger, analysis: &Analysis, segments: &[Segment<'_>], recovery: &mut Recovery) {
     let rounds = &analysis.marks.rounds;
     let without = rounds.iter().filter(|round| round.zero().is_none()).map(|round| round.label.as_str());
     for label in without {
@@ -335,7 +341,8 @@ fn notes(analysis: &Analysis, segments: &[Segment<'_>], recovery: &mut Recovery)
         recovery.notes.push("effects carry no times: only the send stream was measured".to_owned());
     }
     for segment in segments {
-        let idle = analysis.affected(segment.round).filter(|s| s.due(segment.zero, segment.until).is_empty());
+        let idle =
+            analysis.affected(segment.round).filter(|s| s.track.due(ledger, segment.zero, segment.until).is_empty());
         let names: Vec<String> = idle.map(Scope::name).collect();
         if !names.is_empty() {
             recovery.notes.push(format!("nothing was due after the zero in {}", names.join(", ")));

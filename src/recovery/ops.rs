@@ -1,10 +1,13 @@
 //! What was due and when it was done, a scope at a time: the raw material of every measure.
-
-use std::collections::BTreeMap;
+//!
+//! A history has millions of records, so an operation is not kept as such: a track is a few packed lists of rows, and the
+//! times are read from the ledger. Whoever reads a track hands in the ledger that it was made of.
 
 use crate::clock::Nanos;
-use crate::ledger::{Ledger, Sent};
+use crate::ledger::{Ledger, Row, Sent, Tp};
 use crate::plan::TopicPartition;
+
+use super::packed::{Numbers, Packed};
 
 /// Which half of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,78 +68,250 @@ pub struct Track {
     /// Of the input topic. Partition -1: sends that never learned theirs.
     pub tp: TopicPartition,
     pub stream: Stream,
-    /// In the order in which they were due.
-    pub ops: Vec<Op>,
-    /// When something succeeded, in order: acknowledgements, or effects and dead letters.
-    pub successes: Vec<Nanos>,
+    /// Rows in the order in which their operations were due.
+    rows: Packed,
+    /// On the effect stream: of each operation the row whose effect counts as its own, plus 1; 0: none.
+    newest: Packed,
+    /// Rows in the order of their successes: acknowledgements, or effects and dead letters.
+    successes: Packed,
 }
+
+impl Track {
+    /// All operations, in the order in which they were due.
+    pub fn ops<'a>(&'a self, ledger: &'a Ledger) -> Ops<'a> {
+        self.range(ledger, 0, self.rows.len())
+    }
+
+    fn range<'a>(&'a self, ledger: &'a Ledger, first: usize, last: usize) -> Ops<'a> {
+        let last = last.min(self.rows.len());
+        let (rows, newest) = (self.rows.range(first, last), self.newest.range(first, last));
+        Ops { ledger, track: self, last, rows, newest }
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The operation at `at`, counted from 0 in the order in which they were due.
+    pub fn get(&self, ledger: &Ledger, at: usize) -> Option<Op> {
+        self.range(ledger, at, at.saturating_add(1)).next()
+    }
+
+    /// Operations due in `from..until`.
+    pub fn due<'a>(&'a self, ledger: &'a Ledger, from: Nanos, until: Nanos) -> Ops<'a> {
+        let before = |bound| self.rows.partition_point(|row| due(self.stream, ledger.row(row)) < bound);
+        let first = before(from);
+        self.range(ledger, first, before(until).max(first))
+    }
+
+    /// When something succeeded from the `first` success on, in order.
+    pub fn successes<'a>(&'a self, ledger: &'a Ledger, first: usize) -> impl Iterator<Item = Nanos> + use<'a> {
+        let rows = self.successes.range(first, self.successes.len());
+        rows.map(|row| success(self.stream, ledger.row(row)))
+    }
+
+    /// How many successes came before `t`; at `t` included when `included`.
+    pub fn successes_before(&self, ledger: &Ledger, t: Nanos, included: bool) -> usize {
+        let time = |row| success(self.stream, ledger.row(row));
+        self.successes.partition_point(|row| if included { time(row) <= t } else { time(row) < t })
+    }
+}
+
+/// When the row's operation was due: rows of a track have this time.
+fn due(stream: Stream, row: Row<'_>) -> Nanos {
+    match stream {
+        Stream::Send => row.due(),
+        Stream::Effect => row.acked(),
+    }
+    .unwrap_or(0)
+}
+
+/// When the row succeeded: rows among the successes have this time.
+fn success(stream: Stream, row: Row<'_>) -> Nanos {
+    match stream {
+        Stream::Send => row.acked(),
+        Stream::Effect => row.served_at(),
+    }
+    .unwrap_or(0)
+}
+
+/// Operations in the order in which they were due.
+#[derive(Clone, Debug)]
+pub struct Ops<'a> {
+    ledger: &'a Ledger,
+    track: &'a Track,
+    /// Excluded.
+    last: usize,
+    rows: Numbers<'a>,
+    newest: Numbers<'a>,
+}
+
+impl Ops<'_> {
+    /// None is left.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Iterator for Ops<'_> {
+    type Item = Op;
+
+    #[inline]
+    fn next(&mut self) -> Option<Op> {
+        let row = self.ledger.row(self.rows.next()?);
+        let due = due(self.track.stream, row);
+        Some(match self.track.stream {
+            Stream::Send => Op { due, done: row.acked(), error: row.acked().is_none() },
+            Stream::Effect => {
+                let newest = self.newest.next().and_then(|row| row.checked_sub(1));
+                Op { due, done: newest.and_then(|row| self.ledger.row(row).served_at()), error: false }
+            }
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.rows.size_hint()
+    }
+
+    /// As far as one likes in the same time.
+    fn nth(&mut self, n: usize) -> Option<Op> {
+        *self = self.track.range(self.ledger, (self.last - self.len()).saturating_add(n), self.last);
+        self.next()
+    }
+}
+
+impl ExactSizeIterator for Ops<'_> {}
 
 /// Sorts a ledger's records into tracks. `from` and `until` bound the due times: the baseline's begin, the load's end.
 /// A history whose effects have no times has no effect tracks.
 pub fn tracks(ledger: &Ledger, input: &str, from: Nanos, until: Nanos) -> Vec<Track> {
+    let homes = Homes::of(ledger);
     let nowhere = TopicPartition::new(input, -1);
-    // A send that failed before it learned its topic partition goes where its key's other records went.
-    let mut homes = vec![None; ledger.keys()];
-    for (key, tp) in ledger.rows().filter_map(|row| Some((row.key_number()?, row.tp()?))) {
-        homes[key as usize] = Some(tp);
-    }
-    let mut offsets = vec![i64::MAX; ledger.len()];
-    for (row, offset) in ledger.first_acks() {
-        offsets[row as usize] = offset;
-    }
-    let mut sends: BTreeMap<TopicPartition, Track> = BTreeMap::new();
-    let mut effects: BTreeMap<TopicPartition, Vec<Served>> = BTreeMap::new();
+    let lost = ledger.tps.find(&nowhere).map_or(ledger.tps.len(), Tp::index);
+    let within = from..until;
+    let mut sends = vec![Packed::default(); lost.max(ledger.tps.len()) + 1];
+    // Acknowledged without an offset, or at one of another topic partition: by home.
+    let mut strays: Vec<(usize, Served)> = Vec::new();
     let mut timed = false;
     for row in ledger.rows().filter(|row| row.sent() != Sent::Never) {
-        let home = row.tp().or_else(|| homes[row.key_number()? as usize]);
-        let tp = home.map_or(&nowhere, |tp| ledger.tps.name(tp));
-        if let Some(due) = row.due().filter(|due| (from..until).contains(due)) {
-            let track = sends.entry(tp.clone()).or_insert_with(|| Track::new(tp, Stream::Send));
-            track.ops.push(Op { due, done: row.acked(), error: row.acked().is_none() });
-            track.successes.extend(row.acked());
+        let home = homes.of_row(row);
+        if row.due().is_some_and(|due| within.contains(&due)) {
+            sends[home.map_or(lost, Tp::index)].push(row.number);
         }
-        if let (Some(acked), Some(_)) = (row.acked(), home)
-            && (from..until).contains(&acked)
-        {
+        if let (Some(acked), Some(home)) = (row.acked().filter(|acked| within.contains(acked)), home) {
             timed |= row.served_at().is_some();
-            let order = (offsets[row.number as usize], acked);
-            effects.entry(tp.clone()).or_default().push(Served { order, acked, served: row.served_at() });
+            if !row.placed() {
+                strays.push((home.index(), Served::of(row, acked, i64::MAX)));
+            }
         }
     }
-    let mut tracks: Vec<Track> = sends.into_values().collect();
+    let acked = |number: u32| ledger.row(number).acked().filter(|acked| within.contains(acked));
+    let mut effects: Vec<Tp> = Vec::new();
     if timed {
-        tracks.extend(effects.into_iter().map(|(tp, served)| effect_track(&tp, served)));
+        for (number, offset, at) in ledger.first_acks() {
+            let row = ledger.row(number);
+            let Some(home) = homes.of_row(row) else { continue };
+            let Some(acked) = acked(number) else { continue };
+            if at != Some(home) {
+                strays.push((home.index(), Served::of(row, acked, offset)));
+            }
+        }
+        effects.extend(ledger.tps.all());
     }
-    for track in &mut tracks {
-        track.ops.sort_by_key(|op| op.due);
-        track.successes.sort_unstable();
+    let name = |at: usize| ledger.tps.all().nth(at).map_or(&nowhere, |tp| ledger.tps.name(tp));
+    let sends = sends.into_iter().enumerate().filter(|(_, rows)| rows.len() > 0);
+    let mut tracks: Vec<Track> = sends.map(|(at, rows)| send_track(ledger, name(at), rows)).collect();
+    for tp in effects {
+        let own = ledger.first_acks_in(tp).filter(|place| homes.of_row(ledger.row(place.row)) == Some(tp));
+        let own = own.filter_map(|place| Some(Served::of(ledger.row(place.row), acked(place.row)?, place.offset)));
+        let mut served: Vec<Served> = own.collect();
+        served.extend(strays.iter().filter(|(home, _)| *home == tp.index()).map(|(_, served)| *served));
+        if !served.is_empty() {
+            tracks.push(effect_track(ledger, ledger.tps.name(tp), served));
+        }
     }
+    tracks.sort_by(|a, b| (a.stream, &a.tp).cmp(&(b.stream, &b.tp)));
     tracks
 }
 
+/// Which topic partition a record belongs to.
+struct Homes(Vec<Option<Tp>>);
+
+impl Homes {
+    /// A send that failed before it learned its topic partition goes where its key's other records went.
+    fn of(ledger: &Ledger) -> Self {
+        let mut homes = vec![None; ledger.keys()];
+        for (key, tp) in ledger.rows().filter_map(|row| Some((row.key_number()?, row.tp()?))) {
+            homes[key as usize] = Some(tp);
+        }
+        Self(homes)
+    }
+
+    fn of_row(&self, row: Row<'_>) -> Option<Tp> {
+        row.tp().or_else(|| self.0[row.key_number()? as usize])
+    }
+}
+
+fn send_track(ledger: &Ledger, tp: &TopicPartition, mut rows: Packed) -> Track {
+    let due = |number: u32| due(Stream::Send, ledger.row(number));
+    if rows.iter().map(due).is_sorted() {
+        rows = rows.finished();
+    } else {
+        let mut sorted: Vec<u32> = rows.iter().collect();
+        sorted.sort_by_key(|number| due(*number));
+        rows = sorted.into_iter().collect();
+    }
+    let acked = rows.iter().filter_map(|number| Some((ledger.row(number).acked()?, number)));
+    let successes = by_time(acked.collect());
+    Track { tp: tp.clone(), stream: Stream::Send, rows, newest: Packed::default(), successes }
+}
+
+fn by_time(mut rows: Vec<(Nanos, u32)>) -> Packed {
+    rows.sort_unstable();
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+/// A record that was acknowledged, at its place in the log.
+#[derive(Clone, Copy)]
 struct Served {
-    order: (i64, Nanos),
+    offset: i64,
     acked: Nanos,
-    served: Option<Nanos>,
+    row: u32,
+    /// The row whose effect counts as its own, plus 1.
+    newest: u32,
 }
 
-fn effect_track(tp: &TopicPartition, mut served: Vec<Served>) -> Track {
-    served.sort_by_key(|record| record.order);
-    let mut track = Track::new(tp, Stream::Effect);
-    let mut newest = None::<Nanos>;
-    for record in served.iter().rev() {
-        newest = match (newest, record.served) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        track.ops.push(Op { due: record.acked, done: newest, error: false });
-        track.successes.extend(record.served);
+impl Served {
+    fn of(row: Row<'_>, acked: Nanos, offset: i64) -> Self {
+        Self { offset, acked, row: row.number, newest: 0 }
     }
-    track
+
+    /// In the log, or as nearly as can be told.
+    fn order(&self) -> (i64, Nanos, u32) {
+        (self.offset, self.acked, self.row)
+    }
 }
 
-impl Track {
-    fn new(tp: &TopicPartition, stream: Stream) -> Self {
-        Self { tp: tp.clone(), stream, ops: Vec::new(), successes: Vec::new() }
+fn effect_track(ledger: &Ledger, tp: &TopicPartition, mut served: Vec<Served>) -> Track {
+    served.sort_unstable_by_key(Served::order);
+    let mut newest = None::<(Nanos, u32)>;
+    for record in served.iter_mut().rev() {
+        if let Some(t) = ledger.row(record.row).served_at()
+            && newest.is_none_or(|(first, _)| t < first)
+        {
+            newest = Some((t, record.row + 1));
+        }
+        record.newest = newest.map_or(0, |(_, row)| row);
     }
+    // Of two that were acknowledged at the same time the one that stands later in the log comes first.
+    served.sort_unstable_by(|a, b| (a.acked, b.order()).cmp(&(b.acked, a.order())));
+    let rows = served.iter().map(|record| record.row).collect();
+    let newest = served.iter().map(|record| record.newest).collect();
+    let times = served.iter().filter_map(|record| Some((ledger.row(record.row).served_at()?, record.row)));
+    let successes = by_time(times.collect());
+    Track { tp: tp.clone(), stream: Stream::Effect, rows, newest, successes }
 }

@@ -83,7 +83,7 @@ impl Timeline {
         let analysis = Analysis::of(history, ledger, &marks);
         let grid = Grid::of(ledger, &marks)?;
         let limits = |stream| {
-            let scopes = || analysis.iter().flat_map(|a| &a.scopes).filter(move |scope| scope.stream == stream);
+            let scopes = || analysis.iter().flat_map(|a| a.scopes.iter()).filter(move |scope| scope.stream == stream);
             let limit = scopes().map(|scope| seconds(scope.limit)).max_by(f64::total_cmp);
             (limit, scopes().filter_map(|scope| scope.baseline_p99).max().map(seconds))
         };
