@@ -42,6 +42,8 @@ mod unexpected;
 mod wrongly_dead_lettered;
 
 #[cfg(test)]
+mod example_stories;
+#[cfg(test)]
 mod group_stories;
 #[cfg(test)]
 mod planted;

@@ -279,4 +279,41 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_stretch_ends_with_its_chunk_and_before_the_end() {
+        let mut column = Column::default();
+        (0..CHUNK as u32 * 2 + 10).for_each(|number| column.push(number));
+        let stretch = |at, end| column.stretch(at, end).to_vec();
+        assert_eq!(stretch(3, 7), [3, 4, 5, 6]);
+        let last = CHUNK as u32 - 1;
+        assert_eq!(stretch(CHUNK - 2, CHUNK * 2), [last - 1, last]);
+        assert_eq!(stretch(CHUNK, CHUNK + 2), [last + 1, last + 2]);
+        assert_eq!(stretch(CHUNK * 2, CHUNK * 2 + 10).len(), 10);
+        assert_eq!(stretch(CHUNK + 5, CHUNK * 2 + 10).len(), CHUNK - 5);
+    }
+
+    #[test]
+    fn what_is_near_needs_no_side_table_and_what_is_far_does() {
+        let (mut times, mut numbers) = (Times::default(), Numbers::default());
+        for row in 0..600u32 {
+            times.push();
+            numbers.push();
+            times.set(row, 5_000_000_000_000 + u64::from(row) * 1_000_000);
+            numbers.set(row, u64::from(WIDE) - 1 - u64::from(row));
+        }
+        assert!(times.wide.is_empty() && numbers.wide.is_empty());
+        // A second before the first of its neighbours is near, two are not; three after it are near, and four are not.
+        let near = |after: i64| {
+            let mut times = Times::default();
+            times.push();
+            times.push();
+            times.set(0, 1 << 40);
+            times.set(1, (1_u64 << 40).saturating_add_signed(after * 1_000_000_000));
+            times.wide.is_empty()
+        };
+        assert_eq!([-2, -1, 3, 4].map(|after| near(after)), [false, true, true, false]);
+        numbers.set(0, u64::from(WIDE));
+        assert_eq!(numbers.wide.len(), 1);
+    }
 }
