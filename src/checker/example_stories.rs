@@ -213,3 +213,14 @@ fn what_is_undetermined_says_what_was_missing() {
     let short = reads(calm().invoke("3").ok("3", 2).log("3", 2).commit("group", 3), 3, Outcome::Fail);
     assert_eq!(only_note(&short), "output or dead-letter topic was not read to its end");
 }
+
+#[test]
+fn what_nobody_sent_says_where_it_was_seen_and_nowhere_else() {
+    let note = |story: Story| only(&finding(&story.end(), "unexpected")).note.clone();
+    assert_eq!(note(calm().deliver("9", 5)), "never sent, yet in a delivery");
+    assert_eq!(note(calm().effect("9", 5)), "never sent, yet in the output topic");
+    assert_eq!(note(calm().dead("9", 0)), "never sent, yet in the dead-letter topic");
+    let everywhere = calm().log("9", 2).deliver("9", 2).effect("9", 2).dead("9", 0);
+    let told = "never sent, yet in the input log, a delivery, the output topic, the dead-letter topic";
+    assert_eq!(note(everywhere), told);
+}

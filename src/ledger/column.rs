@@ -312,7 +312,11 @@ mod tests {
             times.set(1, (1_u64 << 40).saturating_add_signed(after * 1_000_000_000));
             times.wide.is_empty()
         };
-        assert_eq!([-2, -1, 3, 4].map(|after| near(after)), [false, true, true, false]);
+        assert_eq!([-2, -1, 3, 4].map(near), [false, true, true, false]);
+        let mut names = Names::default();
+        names.push();
+        names.set(0, u32::from(u16::MAX));
+        assert_eq!(names.get(0), Some(u32::from(u16::MAX)), "the name that two bytes would take for none");
         numbers.set(0, u64::from(WIDE));
         assert_eq!(numbers.wide.len(), 1);
     }
