@@ -201,10 +201,22 @@ impl Admin {
         let action = || format!("delete {}", names.join(", "));
         let borrowed: Vec<&str> = names.iter().map(String::as_str).collect();
         let client = self.client()?;
-        let results = client.delete_topics(&borrowed, &options()).await.map_err(|e| failed(action(), e))?;
-        for (topic, code) in results.into_iter().filter_map(Result::err) {
-            if code != RDKafkaErrorCode::UnknownTopicOrPartition {
-                return Err(failed(action(), format!("{topic}: {code}")));
+        // The broker that is asked passes it on to the controller, on a connection that may be dead without knowing it if the
+        // brokers' network was just cut. Asking twice deletes once.
+        let mut tries = 0..DELETE_TRIES - 1;
+        loop {
+            let refused = match client.delete_topics(&borrowed, &options()).await {
+                Ok(results) => {
+                    let mut refusals = results.into_iter().filter_map(Result::err);
+                    refusals
+                        .find(|(_, code)| !GONE.contains(code))
+                        .map(|(t, code)| (format!("{t}: {code}"), Some(code)))
+                }
+                Err(error) => Some((error.to_string(), error.rdkafka_error_code())),
+            };
+            let Some((what, code)) = refused else { break };
+            if !code.is_some_and(|code| LATE.contains(&code)) || tries.next().is_none() {
+                return Err(failed(action(), what));
             }
         }
         self.until_every_view(&action(), |view| match names.iter().find(|name| view.topics.contains_key(*name)) {
@@ -463,6 +475,11 @@ pub fn offsets_partition(group: &str, partitions: i32) -> i32 {
     // Kafka's abs() of the smallest integer is 0.
     hash.checked_abs().unwrap_or(0) % partitions.max(1)
 }
+
+/// How often a deletion is asked for that nobody answers.
+const DELETE_TRIES: u32 = 4;
+const LATE: [RDKafkaErrorCode; 2] = [RDKafkaErrorCode::OperationTimedOut, RDKafkaErrorCode::RequestTimedOut];
+const GONE: [RDKafkaErrorCode; 2] = [RDKafkaErrorCode::UnknownTopicOrPartition, RDKafkaErrorCode::UnknownTopicId];
 
 fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(ORDER)).operation_timeout(Some(ORDER / 2))
