@@ -26,6 +26,17 @@ recovery = { within = "5s", since = "heal" }
 [observation]
 on-time = "1s"
 "#;
+/// Not said: `ready`, which is `group-stable` then.
+const OWN: &str = r#"
+[workload]
+warm-up = "1s"
+baseline = "3s"
+[observation]
+on-time = "1s"
+[subject]
+kind = "process"
+members = 2
+"#;
 const NO_MOCK: &str = "name = \"no-mock\"\n[[fault]]\nat = \"0s\"\nkill = { target = \"controller\" }\n";
 
 /// One run at a time: five clusters at once on two processors stall each other, and stalls are not what these tests are
@@ -75,6 +86,21 @@ fn without_an_engine_a_folder_is_rehearsed_and_what_cannot_be_is_named() {
     }
     let notes = json("short/1/result.json")["backend"]["notes"].to_string();
     assert!(notes.contains("chosen because no Docker engine answers"), "{notes}");
+}
+
+#[test]
+fn a_service_of_one_s_own_is_rehearsed_as_the_template_for_it_says() {
+    let _alone = alone();
+    let folder = tempfile::tempdir().expect("a folder");
+    // `cargo test` builds it beside this test.
+    let here = std::env::current_exe().expect("this test's path");
+    let service = here.parent().and_then(Path::parent).expect("target").join("examples/application");
+    let text = format!("name = \"own\"\n{OWN}command = [{:?}]\n", service.display().to_string());
+    std::fs::write(folder.path().join("own.toml"), text).expect("a file");
+    let output = seaworthy(folder.path()).arg("own.toml").output().expect("it runs");
+    let (out, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(0), "{out}{err}");
+    assert!(out.contains("PASS          own"), "{out}");
 }
 
 #[test]
