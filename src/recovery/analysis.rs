@@ -113,21 +113,21 @@ impl Scope {
         if errors > 0 {
             return Some(format!("{name}: {errors} errors among {} operations", settled.len()));
         }
-        let typical = typical_p99(vec![settled.clone()], window).unwrap_or(0);
-        if typical > self.stream.slowest_baseline() {
+        let typical = typical_p99(vec![settled.clone()], window);
+        if let Some(slow) = typical.filter(|typical| *typical > self.stream.slowest_baseline()) {
             return Some(format!(
                 "{name}: a p99 of {} in a typical second, too slow to tell an outage from it",
-                text_seconds(seconds(typical))
+                text_seconds(seconds(slow))
             ));
         }
         let away: Nanos =
-            self.stretches(settled, window).iter().map(|(start, end)| end.min(&to) - start.min(&to)).sum();
+            self.stretches(settled, typical, window).iter().map(|(start, end)| end.min(&to) - start.min(&to)).sum();
         let share = away as f64 / (to - from).max(1) as f64;
         (share > TOLERATED).then(|| format!("{name}: unhealthy for {:.0} % of the baseline", 100.0 * share))
     }
 
-    fn stretches(&self, settled: Ops<'_>, window: Nanos) -> Vec<(Nanos, Nanos)> {
-        let typical = health::limit(self.stream, self.send_floor, typical_p99(vec![settled.clone()], window));
+    fn stretches(&self, settled: Ops<'_>, typical_p99: Option<Nanos>, window: Nanos) -> Vec<(Nanos, Nanos)> {
+        let typical = health::limit(self.stream, self.send_floor, typical_p99);
         let last = settled.clone().last().map_or(0, |op| op.due);
         let stretches = health::unhealthy(settled, self.stream, typical, window);
         stretches.iter().map(|stretch| (stretch.start, stretch.end.unwrap_or(last))).collect()

@@ -97,10 +97,10 @@ pub fn unhealthy(ops: impl Iterator<Item = Op> + Clone, stream: Stream, limit: N
 
 /// What speaks against an operation.
 #[derive(Clone, Copy, Debug)]
-struct Marked {
+pub(super) struct Marked {
     /// Late, or never done.
-    bad: bool,
-    error: bool,
+    pub bad: bool,
+    pub error: bool,
 }
 
 /// Some successive operations, counted.
@@ -161,7 +161,11 @@ fn runs(
 }
 
 /// The first and the last bad operation of a run of windows.
-fn edges(marks: &[Marked], (begin, first, latest, last): (usize, usize, usize, usize), one_in: i64) -> (usize, usize) {
+pub(super) fn edges(
+    marks: &[Marked],
+    (begin, first, latest, last): (usize, usize, usize, usize),
+    one_in: i64,
+) -> (usize, usize) {
     let start = best_split(marks, (begin..=first).rev(), one_in).unwrap_or(first);
     let end = best_split(marks, start.max(latest)..=last, one_in).unwrap_or(start);
     (start, end.max(start))

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::Unhealthy;
 use super::backlog;
-use super::health::unhealthy;
+use super::health::{Marked, edges, unhealthy};
 use super::ops::{Op, Stream, tracks};
 use crate::clock::Nanos;
 use crate::history::story::{Story, out, tp};
@@ -170,6 +170,7 @@ fn runs(
     rule: impl Fn(Window<'_>) -> bool,
 ) -> Vec<(usize, usize)> {
     let sums = sums(bad.iter().copied());
+    let marks: Vec<Marked> = bad.iter().map(|bad| Marked { bad: *bad, error: false }).collect();
     let mut found = Vec::new();
     let mut first = 0;
     // The run in progress: where its first window begins and ends, where its latest begins and ends.
@@ -182,31 +183,11 @@ fn runs(
         if rule(Window { first: begin, last, bad: &sums }) {
             run = Some(run.map_or((begin, last, begin, last), |(b, l, ..)| (b, l, begin, last)));
         } else if let Some(run) = run.take() {
-            found.push(edges(bad, run, one_in));
+            found.push(edges(&marks, run, one_in));
         }
     }
-    found.extend(run.map(|run| edges(bad, run, one_in)));
+    found.extend(run.map(|run| edges(&marks, run, one_in)));
     found
-}
-
-/// The first and the last bad operation of a run of windows.
-fn edges(bad: &[bool], (begin, first, latest, last): (usize, usize, usize, usize), one_in: i64) -> (usize, usize) {
-    let start = best_split(bad, (begin..=first).rev(), one_in).unwrap_or(first);
-    let end = best_split(bad, start.max(latest)..=last, one_in).unwrap_or(start);
-    (start, end.max(start))
-}
-
-/// Walks from the first bad operation on and finds where the sum of (bad − tolerated share) is greatest, first of equals.
-fn best_split(bad: &[bool], walk: impl Iterator<Item = usize>, one_in: i64) -> Option<usize> {
-    let mut best = None;
-    let (mut sum, mut most) = (0, 0);
-    for at in walk.skip_while(|at| !bad[*at]) {
-        sum += if bad[at] { one_in - 1 } else { -1 };
-        if sum > most || best.is_none() {
-            (best, most) = (Some(at), sum);
-        }
-    }
-    best
 }
 
 /// Each acknowledgement and each first effect or dead letter, by time; `None`: effects have no times.
