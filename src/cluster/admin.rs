@@ -31,6 +31,10 @@ const ASK: Duration = Duration::from_secs(2);
 const GRACE: Duration = Duration::from_millis(250);
 /// One order, and its effect on every broker.
 const ORDER: Duration = Duration::from_secs(20);
+/// How often a deletion is asked for that nobody answers.
+const DELETE_TRIES: u32 = 4;
+const LATE: [RDKafkaErrorCode; 2] = [RDKafkaErrorCode::OperationTimedOut, RDKafkaErrorCode::RequestTimedOut];
+const GONE: [RDKafkaErrorCode; 2] = [RDKafkaErrorCode::UnknownTopicOrPartition, RDKafkaErrorCode::UnknownTopicId];
 
 /// Calls to the brokers of one cluster. Cheap to clone; a clone shares its connections.
 #[derive(Clone)]
@@ -475,11 +479,6 @@ pub fn offsets_partition(group: &str, partitions: i32) -> i32 {
     // Kafka's abs() of the smallest integer is 0.
     hash.checked_abs().unwrap_or(0) % partitions.max(1)
 }
-
-/// How often a deletion is asked for that nobody answers.
-const DELETE_TRIES: u32 = 4;
-const LATE: [RDKafkaErrorCode; 2] = [RDKafkaErrorCode::OperationTimedOut, RDKafkaErrorCode::RequestTimedOut];
-const GONE: [RDKafkaErrorCode; 2] = [RDKafkaErrorCode::UnknownTopicOrPartition, RDKafkaErrorCode::UnknownTopicId];
 
 fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(ORDER)).operation_timeout(Some(ORDER / 2))

@@ -6,7 +6,9 @@ use futures::{StreamExt, TryStreamExt};
 use testcontainers::GenericImage;
 use testcontainers::bollard::Docker;
 use testcontainers::bollard::errors::Error as EngineError;
-use testcontainers::bollard::models::{ContainerStateStatusEnum, EndpointSettings, NetworkConnectRequest};
+use testcontainers::bollard::models::{
+    ContainerInspectResponse, ContainerStateStatusEnum, EndpointSettings, NetworkConnectRequest,
+};
 use testcontainers::bollard::models::{NetworkCreateRequest, NetworkDisconnectRequest};
 use testcontainers::bollard::query_parameters::{
     InspectContainerOptions, KillContainerOptionsBuilder, LogsOptionsBuilder, StartContainerOptions,
@@ -129,9 +131,12 @@ impl Engine {
 
     /// Whether a container is on a network at this moment, with an address of its own.
     pub(super) async fn is_on(&self, network: &str, container: &str) -> Result<bool, ClusterError> {
-        let seen = self.docker.inspect_container(container, None::<InspectContainerOptions>).await;
-        let seen = seen.map_err(|e| refused(format!("inspect {container}"), e))?;
-        let endpoint = seen.network_settings.and_then(|all| all.networks).and_then(|mut all| all.remove(network));
+        let endpoint = self
+            .inspect(container)
+            .await?
+            .network_settings
+            .and_then(|all| all.networks)
+            .and_then(|mut all| all.remove(network));
         Ok(endpoint.and_then(|endpoint| endpoint.ip_address).is_some_and(|address| !address.is_empty()))
     }
 
@@ -161,13 +166,17 @@ impl Engine {
 
     /// The container's state and, if it has ended, its exit code.
     pub(super) async fn state(&self, container: &str) -> Result<(BrokerState, Option<i64>), ClusterError> {
-        let seen = self.docker.inspect_container(container, None::<InspectContainerOptions>).await;
-        let state = seen.map_err(|e| refused(format!("inspect {container}"), e))?.state.unwrap_or_default();
+        let state = self.inspect(container).await?.state.unwrap_or_default();
         Ok(match state.status {
             Some(ContainerStateStatusEnum::RUNNING) => (BrokerState::Running, None),
             Some(ContainerStateStatusEnum::PAUSED) => (BrokerState::Paused, None),
             _ => (BrokerState::Down, state.exit_code),
         })
+    }
+
+    async fn inspect(&self, container: &str) -> Result<ContainerInspectResponse, ClusterError> {
+        let seen = self.docker.inspect_container(container, None::<InspectContainerOptions>).await;
+        seen.map_err(|e| refused(format!("inspect {container}"), e))
     }
 
     /// A container's output; all of it, or the last lines.
