@@ -131,7 +131,7 @@ impl Stage<'_> {
             };
             let missing = missing.or_else(|| {
                 let text = format!("it lags by more than {lag} s of load, or nothing of its output was seen");
-                (!self.caught_up(lag)).then_some(text)
+                (!self.gauges.has_output() || !self.caught_up(lag)).then_some(text)
             });
             let Some(awaited) = missing else { return Ok(()) };
             if self.recorder.clock().now() >= deadline {

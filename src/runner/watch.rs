@@ -73,12 +73,19 @@ pub(super) struct Gauges {
     phase: Mutex<&'static str>,
     /// Acked minus effects minus dead letters; `u64::MAX`: not measured.
     backlog: AtomicU64,
+    /// Effects and dead letters at the last look that was answered.
+    done: AtomicU64,
     injected: AtomicU64,
 }
 
 impl Gauges {
     pub fn new() -> Self {
-        Self { phase: Mutex::new("setup"), backlog: AtomicU64::new(u64::MAX), injected: AtomicU64::new(u64::MAX) }
+        Self {
+            phase: Mutex::new("setup"),
+            backlog: AtomicU64::new(u64::MAX),
+            done: AtomicU64::new(0),
+            injected: AtomicU64::new(u64::MAX),
+        }
     }
 
     pub fn phase(&self, phase: &'static str) {
@@ -101,6 +108,19 @@ impl Gauges {
     pub fn backlog(&self) -> Option<u64> {
         Some(self.backlog.load(Relaxed)).filter(|n| *n != u64::MAX)
     }
+
+    /// Something that the subject wrote was seen. Until then a small backlog only says that the load is young.
+    pub fn has_output(&self) -> bool {
+        self.done.load(Relaxed) > 0
+    }
+
+    /// `done`: `None` while a leader of the output topics cannot be asked.
+    fn look(&self, acked: u64, done: Option<u64>) {
+        self.backlog.store(done.map_or(u64::MAX, |done| acked.saturating_sub(done)), Relaxed);
+        if let Some(done) = done {
+            self.done.store(done, Relaxed);
+        }
+    }
 }
 
 /// Keeps the gauges and emits a tick a second, until `stop`.
@@ -121,7 +141,7 @@ pub(super) async fn ticks(
         let counters = &sent.counters;
         let acked_now = counters.acked.load(Relaxed);
         let errors_now = counters.failed.load(Relaxed) + counters.indeterminate.load(Relaxed);
-        gauges.backlog.store(backlog(&plan, &*cluster, acked_now).await.unwrap_or(u64::MAX), Relaxed);
+        gauges.look(acked_now, done(&plan, &*cluster).await);
         let (ok, bad) = (acked_now - acked, errors_now - errors);
         (acked, errors) = (acked_now, errors_now);
         let since = gauges.injected.load(Relaxed);
@@ -138,12 +158,12 @@ pub(super) async fn ticks(
     }
 }
 
-/// `None` while a leader of the two topics cannot be asked.
-async fn backlog(plan: &Plan, cluster: &dyn Cluster, acked: u64) -> Option<u64> {
+/// Effects and dead letters; `None` while a leader of the two topics cannot be asked.
+async fn done(plan: &Plan, cluster: &dyn Cluster) -> Option<u64> {
     let mut done = 0;
     for topic in [plan.topic.output(), plan.topic.dead_letter()] {
         let ends = tokio::time::timeout(TICK / 2, cluster.end_offsets(&topic)).await.ok()?.ok()?;
         done += ends.values().map(|end| u64::try_from(*end).unwrap_or(0)).sum::<u64>();
     }
-    Some(acked.saturating_sub(done))
+    Some(done)
 }
