@@ -84,8 +84,8 @@ pub struct RunContext {
     pub pool: Arc<ClusterPool>,
     /// The program that members run as: it must call [`crate::testing::take_over`] first thing in `main`.
     pub exe: PathBuf,
-    /// Whether `exe`, started with [`CUSTOM_ENV`], is a member of a subject of kind custom.
-    pub custom: bool,
+    /// The arguments with which `exe`, started with [`CUSTOM_ENV`], is a member of a subject of kind custom; `None`: it is not.
+    pub custom: Option<Vec<String>>,
     pub seed: u64,
     /// What was changed in the scenario files for this run, as `key=value`: for reports.
     pub set: Vec<String>,

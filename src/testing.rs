@@ -25,6 +25,8 @@
 //! # }
 //! ```
 //!
+//! With the usual harness, [`ScenarioTest`] runs one file inside a `#[tokio::test]`.
+//!
 //! Files are found at run time, so a new one is a new test without a rebuild. Each is one trial a backend: on the
 //! embedded one, a rehearsal that runs everywhere, and in containers. A backend that cannot carry a scenario, and
 //! containers where no Docker engine answers, are ignored, loudly and with the reason. With
@@ -53,6 +55,9 @@ use crate::subject::pipeline::member;
 use crate::subject::process::keeper;
 use crate::verdict::Verdict;
 
+mod one_test;
+pub use one_test::{NotPassed, ScenarioTest};
+
 /// `SEAWORTHY_REQUIRE=containers`: a missing engine is a failure, not a reason to skip.
 pub const REQUIRE_ENV: &str = "SEAWORTHY_REQUIRE";
 /// The seed of every test run, unless set: the same faults on the same brokers each time.
@@ -71,6 +76,12 @@ pub fn take_over() {
     if std::env::var_os(REAPER_VARIABLE).is_some() {
         reaper_main();
     }
+}
+
+/// Whether this process was started as one of those.
+fn is_ours() -> bool {
+    let names = [member::MEMBER_ENV, keeper::KEEPER_ENV, embedded::MOCK_ENV, REAPER_VARIABLE];
+    names.iter().any(|name| std::env::var_os(name).is_some())
 }
 
 /// Runs every scenario file below `folders` as one test a backend, with the command line of a Rust test binary
@@ -144,8 +155,10 @@ struct Inner {
     /// have one folder.
     books: Mutex<BTreeMap<BackendKind, RunBook>>,
     cancel: CancellationToken,
-    /// This program becomes a member of the custom subject.
-    custom: bool,
+    /// How many runs of a scenario were begun, by folder of the run: each needs its own.
+    begun: Mutex<BTreeMap<(BackendKind, String), u32>>,
+    /// As in [`RunContext`].
+    custom: Option<Vec<String>>,
 }
 
 impl Default for Bench {
@@ -160,7 +173,7 @@ impl Bench {
     /// # Panics
     /// When no async runtime can be started.
     pub fn new() -> Self {
-        Self::with(false)
+        Self::with(None)
     }
 
     /// As [`Bench::new`], for a program that calls [`become_member`] after [`take_over`].
@@ -168,11 +181,11 @@ impl Bench {
     /// # Panics
     /// When no async runtime can be started.
     pub fn with_custom_subject() -> Self {
-        Self::with(true)
+        Self::with(Some(Vec::new()))
     }
 
     #[expect(clippy::expect_used, reason = "a test binary without a runtime has nothing to say but this")]
-    fn with(custom: bool) -> Self {
+    fn with(custom: Option<Vec<String>>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("an async runtime");
         let engine = runtime.block_on(Engine::detect()).map(|e| e.to_string()).map_err(|e| e.to_string());
         let exe = std::env::current_exe().expect("the path of this program");
@@ -188,6 +201,7 @@ impl Bench {
             machine,
             engine,
             books: Mutex::default(),
+            begun: Mutex::default(),
             cancel,
             custom,
         }))
@@ -220,11 +234,7 @@ impl Bench {
         let stem = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         let name = format!("{stem}::{backend}");
         let loaded = scenario::load(&file).map_err(|invalid| invalid.render(false));
-        let cannot = loaded.as_ref().ok().and_then(|plan| {
-            let messages: Vec<String> =
-                scenario::check(plan, &Capabilities::of(backend)).into_iter().map(|d| d.message).collect();
-            (!messages.is_empty()).then(|| messages.join("; "))
-        });
+        let cannot = loaded.as_ref().ok().and_then(|plan| Self::cannot(plan, backend));
         if let Some(reason) = &cannot {
             eprintln!("seaworthy: IGNORED {name}: {reason}");
         }
@@ -237,19 +247,24 @@ impl Bench {
                 return Err(format!("{}: {reason}", file.display()).into());
             }
             let outcome = bench.run(file, plan, backend).map_err(Failed::from)?;
-            match outcome.result.verdict {
-                Verdict::Pass => Ok(()),
-                Verdict::Inconclusive | Verdict::Fail => {
-                    report::annotations(&[&outcome.result]).iter().for_each(|line| eprintln!("{line}"));
-                    Err(report::scenario_block(&outcome.result, &outcome.folder.display().to_string()).into())
-                }
-            }
+            passed(outcome).map(drop).map_err(Failed::from)
         })
         .with_ignored_flag(ignored)
     }
 
+    /// What a backend lacks for a scenario; `None`: nothing.
+    fn cannot(plan: &Plan, backend: BackendKind) -> Option<String> {
+        let messages: Vec<String> =
+            scenario::check(plan, &Capabilities::of(backend)).into_iter().map(|d| d.message).collect();
+        (!messages.is_empty()).then(|| messages.join("; "))
+    }
+
     /// Runs a scenario on a backend and gives its outcome, whatever the verdict. `Err`: it could not be run.
     pub fn run(&self, path: PathBuf, plan: Plan, backend: BackendKind) -> BenchOutcome {
+        self.run_as(path, plan, backend, self.0.custom.clone())
+    }
+
+    fn run_as(&self, path: PathBuf, plan: Plan, backend: BackendKind, custom: Option<Vec<String>>) -> BenchOutcome {
         let inner = &self.0;
         let (pool, share, backend_reason) = match backend {
             BackendKind::Embedded => (&inner.embedded, 1, "embedded, as every scenario is rehearsed".to_owned()),
@@ -268,17 +283,23 @@ impl Bench {
             backend_reason,
             pool: pool.clone(),
             exe,
-            custom: inner.custom,
+            custom,
             seed: seed(),
             set: Vec::new(),
             events: Events::none(),
             cancel: inner.cancel.clone(),
         };
         let name = plan.name.clone();
+        let repeat = {
+            let mut begun = inner.begun.lock().unwrap_or_else(|e| e.into_inner());
+            let count = begun.entry((backend, name.clone())).or_default();
+            *count += 1;
+            *count
+        };
         let outcome = inner.runtime.block_on(async {
             // Never closed.
             let _machine = inner.machine.acquire_many(share).await;
-            run_one(&context, &folder, &path, plan, 1).await
+            run_one(&context, &folder, &path, plan, repeat).await
         });
         self.book(backend, |book| {
             match &outcome {
@@ -311,6 +332,17 @@ impl Bench {
             if let Err(error) = self.0.runtime.block_on(pool.shutdown()) {
                 eprintln!("seaworthy: {error}: the reaper, or `seaworthy clean`, removes what is left");
             }
+        }
+    }
+}
+
+/// Any verdict but pass is an error, said in its block of the report.
+fn passed(outcome: ScenarioOutcome) -> BenchOutcome {
+    match outcome.result.verdict {
+        Verdict::Pass => Ok(outcome),
+        Verdict::Inconclusive | Verdict::Fail => {
+            report::annotations(&[&outcome.result]).iter().for_each(|line| eprintln!("{line}"));
+            Err(report::scenario_block(&outcome.result, &outcome.folder.display().to_string()))
         }
     }
 }

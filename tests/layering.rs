@@ -58,6 +58,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("indicatif", &["src/cli"]),
     ("comfy_table", &["src/cli", "src/report"]),
     ("libtest_mimic", &["src/testing"]),
+    ("ctor", &["src/testing"]),
     ("maud", &["src/report/html"]),
     ("quick_junit", &["src/report/junit"]),
     ("annotate_snippets", &["src/diagnostic"]),

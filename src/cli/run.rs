@@ -244,7 +244,7 @@ impl Run {
         let set = self.set.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let pool = clusters.clone();
         let context =
-            RunContext { backend, backend_reason: reason, pool, exe, custom: false, seed, set, events, cancel };
+            RunContext { backend, backend_reason: reason, pool, exe, custom: None, seed, set, events, cancel };
         let suite = Suite { context, folder, repeat: self.repeat, fail_fast: self.fail_fast, left_out };
         let report = suite.run_lots(&lots).await;
         if self.keep {

@@ -4,12 +4,17 @@
 //! meanwhile; and each is held, for the life of this process, by a name that other harnesses on this machine see.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::cluster::ClusterError;
 
 const LOW: u16 = 20_000;
 /// Where outgoing connections' ports start on systems that do not say.
 const USUAL_EPHEMERAL_LOW: u16 = 32_768;
+
+/// How far the searches of this process have come. A port is not given twice in a row: clients of the cluster that had it
+/// last may still be about, and would ask the next one for their topics.
+static SEARCHED: AtomicUsize = AtomicUsize::new(0);
 
 /// Ports held until dropped.
 #[derive(Debug)]
@@ -28,7 +33,7 @@ impl Ports {
     pub fn reserve(wanted: usize) -> Result<Self, ClusterError> {
         let (low, high) = range(std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok().as_deref());
         let width = usize::from(high - low);
-        let first = (std::process::id() as usize).wrapping_mul(61) % width;
+        let first = (std::process::id() as usize).wrapping_mul(61).wrapping_add(SEARCHED.load(Relaxed)) % width;
         let mut ports = Vec::with_capacity(wanted);
         #[cfg(target_os = "linux")]
         let mut held = Vec::with_capacity(wanted);
@@ -45,6 +50,7 @@ impl Ports {
             #[cfg(target_os = "linux")]
             held.push(name);
             if ports.len() == wanted {
+                SEARCHED.fetch_add(offset + 1, Relaxed);
                 return Ok(Self {
                     ports,
                     #[cfg(target_os = "linux")]

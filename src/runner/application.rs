@@ -46,14 +46,16 @@ impl Stage<'_> {
             SubjectKind::Container => {
                 Err(RunError::Settings("subject.kind = \"container\" takes the feature `containers`".into()))
             }
-            SubjectKind::Custom if !self.context.custom => Err(RunError::Settings(
-                "subject.kind = \"custom\" is given in Rust: it runs by `cargo test`, with \
-                 seaworthy::testing::run_scenarios_with"
-                    .into(),
-            )),
             SubjectKind::Custom => {
+                let Some(arguments) = &self.context.custom else {
+                    return Err(RunError::Settings(
+                        "subject.kind = \"custom\" is given in Rust: it runs by `cargo test`, with \
+                         seaworthy::testing::run_scenarios_with, or ScenarioTest and its `member`"
+                            .into(),
+                    ));
+                };
                 let mut plan = plan;
-                plan.command = vec![exe.display().to_string()];
+                plan.command = [exe.display().to_string()].into_iter().chain(arguments.clone()).collect();
                 plan.env.insert(CUSTOM_ENV.to_owned(), "1".to_owned());
                 Ok(Arc::new(ProcessSubject::new(exe, plan, surroundings, home_of(self.path), logs, recorder)))
             }
