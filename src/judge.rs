@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::budget::{self, BudgetRow, Counts};
 use crate::checker::{self, Case, Finding, Severity};
 use crate::clock::seconds;
-use crate::history::{History, Op};
+use crate::history::{History, Op, WATCHED};
 use crate::ledger::{Ledger, Sent};
 use crate::plan::Since;
 use crate::recovery::{self, FaultRow, Recovery};
@@ -86,6 +86,18 @@ pub struct Components {
     pub alerts: Vec<SignalRow>,
     /// The last metrics that each actor reported.
     pub metrics: serde_json::Map<String, serde_json::Value>,
+    /// Metrics of an application of one's own that the scenario names, by name and member.
+    pub signals: Vec<WatchedRow>,
+}
+
+/// The values of one named metric of one member.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct WatchedRow {
+    pub name: String,
+    pub actor: String,
+    pub least: f64,
+    pub greatest: f64,
+    pub last: f64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -249,13 +261,29 @@ fn components(case: &Case<'_>) -> Components {
                 let actor = event.actor.clone().unwrap_or_default();
                 components.metrics.insert(actor, value.clone());
             }
+            WATCHED => watched(&mut components.signals, event.actor.as_deref(), value),
             _ => {}
         }
     }
+    components.signals.sort_by(|a, b| (&a.name, &a.actor).cmp(&(&b.name, &b.actor)));
     components.dlq.error_classes = case.ledger.error_classes();
     components.dlq.records = case.ledger.letters.len() as u64;
     components.dlq.incomplete = case.ledger.letters.iter().filter(|letter| !letter.complete).count() as u64;
     components
+}
+
+fn watched(rows: &mut Vec<WatchedRow>, actor: Option<&str>, value: &serde_json::Value) {
+    let actor = actor.unwrap_or_default();
+    let (Some(name), Some(value)) = (value["name"].as_str(), value["value"].as_f64()) else { return };
+    match rows.iter_mut().find(|row| row.name == name && row.actor == actor) {
+        Some(row) => {
+            (row.least, row.greatest, row.last) = (row.least.min(value), row.greatest.max(value), value);
+        }
+        None => {
+            let (name, actor) = (name.to_owned(), actor.to_owned());
+            rows.push(WatchedRow { name, actor, least: value, greatest: value, last: value });
+        }
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod capability;
 mod fault;
 mod floor;
 mod foreign;
+mod metrics;
 mod render;
 mod request;
 mod text;
@@ -21,6 +22,7 @@ pub use fault::{
 };
 pub use floor::{Floor, FloorOf, floors, heartbeat};
 pub use foreign::{ForeignPlan, HeaderConvention, Identity, PLACEHOLDERS, Ready, fill, placeholders};
+pub use metrics::{MetricsPlan, Selector};
 pub use render::duration_text;
 pub use request::{REQUEST_NAMES, api_key};
 pub use timeline::{Step, StepAction, Timeline};
@@ -403,6 +405,9 @@ pub struct ExpectPlan {
     /// Error classes that dead letters must name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dead_letter_errors: Vec<String>,
+    /// What some member's value of each of these [signals](MetricsPlan) must reach.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub signals: BTreeMap<String, u64>,
 }
 
 /// How long and how finely the run is watched.

@@ -15,6 +15,7 @@ mod fingerprint;
 mod folder;
 pub mod matrix;
 mod one;
+mod scrape;
 mod suite;
 mod watch;
 

@@ -2,10 +2,13 @@
 //! again, though its `main` is not ours.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use seaworthy::plan::BackendKind;
+use seaworthy::resilience::metrics::server::MetricsServer;
 use seaworthy::resilience::{
-    DeadLetterQueue, Handler, HandlerError, Incoming, OutgoingRecord, Record, ResilientConsumer, ResilientProducer,
+    DeadLetterQueue, ErrorMetrics, Handler, HandlerError, Incoming, OutgoingRecord, Record, ResilientConsumer,
+    ResilientProducer,
 };
 use seaworthy::testing::{NotPassed, ScenarioTest, Surroundings};
 use tokio::signal::unix::{SignalKind, signal};
@@ -54,13 +57,18 @@ impl Handler for Billing {
 fn serve(told: &Surroundings, forgets: bool) -> Result<(), Box<dyn std::error::Error>> {
     tokio::runtime::Runtime::new()?.block_on(async {
         let (mut terminate, shutdown) = (signal(SignalKind::terminate())?, CancellationToken::new());
+        let metrics = Arc::new(ErrorMetrics::new(1));
+        if let Ok(port) = std::env::var("METRICS_PORT") {
+            let server = MetricsServer::new(Arc::clone(&metrics));
+            server.serve(format!("127.0.0.1:{port}").parse()?, shutdown.clone()).await?;
+        }
         let stop = shutdown.clone();
         tokio::spawn(async move { terminate.recv().await.map(|()| stop.cancel()) });
         let producer = ResilientProducer::builder(&told.bootstrap).build()?;
         let letters = DeadLetterQueue::new(&told.dead_letter, &told.group);
         let consumer = ResilientConsumer::builder(&told.bootstrap, &told.group, producer, letters);
         let billing = Billing { output: told.output.clone(), forgets };
-        consumer.topics([&told.input]).build().run(billing, shutdown).await?;
+        consumer.topics([&told.input]).metrics(metrics).build().run(billing, shutdown).await?;
         Ok(())
     })
 }
@@ -87,6 +95,29 @@ async fn a_service_in_rust_is_part_of_the_test() -> Result<(), NotPassed> {
     let outcome = test.run().await?;
     assert!(outcome.folder.join("logs/member-0.log").exists(), "{}", outcome.folder.display());
     assert!(outcome.result.integrity.acked > 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn metrics_that_a_service_exposes_are_watched_and_may_be_expected() -> Result<(), NotPassed> {
+    let _alone = ALONE.lock().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+    let subject = format!(
+        "[subject]\nkind = \"custom\"\nmembers = 1\nenv = {{ METRICS_PORT = \"{port}\" }}\n[subject.metrics]\n\
+         url = \"http://127.0.0.1:{port}/metrics\"\nsignals = {{ attempts = \"resilience_attempts_total\" }}\n"
+    );
+    let path = file(folder.path(), "watched", &format!("{subject}[expect]\nsignals = {{ attempts = 100 }}\n"));
+    let run = |path| ScenarioTest::of(path).backend(BackendKind::Embedded).member(|told| serve(&told, false)).run();
+    let outcome = run(path).await?;
+    let [watched] = &outcome.result.components.signals[..] else { panic!("{:?}", outcome.result.components) };
+    assert_eq!((watched.name.as_str(), watched.actor.as_str()), ("attempts", "member-0"));
+    assert!(watched.least < watched.greatest && watched.greatest == watched.last, "a counter: {watched:?}");
+    let history = std::fs::read_to_string(outcome.folder.join("history.jsonl")).expect("a history");
+    assert!(history.contains(r#""name":"metric""#));
+    let too_much = file(folder.path(), "too-much", &format!("{subject}[expect]\nsignals = {{ attempts = 900000 }}\n"));
+    let said = run(too_much).await.err().expect("not passed").to_string();
+    assert!(said.contains("expected the signal attempts to reach 900000"), "{said}");
     Ok(())
 }
 

@@ -297,6 +297,17 @@ BAD_URL = "bad-url":
 "`http` of a subject's `ready` is a URL that every member answers with a status of 2xx once it does its work:
 { http = \"http://127.0.0.1:808{member}/health\", within = \"60s\" }. Members are asked on this machine, without encryption.";
 
+/// Not the name of a metric.
+BAD_METRIC = "bad-metric":
+"Each of `[subject.metrics] signals` has a name of one's own and says which of the metrics that the application exposes it is:
+retries = 'orders_retries_total{topic=\"orders\"}'. A name as Prometheus has them, and in braces the labels that a series must
+have; the series that fit are added up. Functions of Prometheus' query language are not known here.";
+
+/// An expectation of a signal that nobody sends.
+UNKNOWN_SIGNAL = "unknown-signal":
+"`[expect] signals` speaks of what `[subject.metrics] signals` names: what some member's value must reach at least. A name that
+stands only in one of the two is a slip.";
+
 /// Not a place where an identity can be.
 BAD_IDENTITY = "bad-identity":
 "How a record is recognised in what the application writes: \"header\" (the header seaworthy-id is passed on), \"value\"

@@ -112,6 +112,9 @@ pub struct Origin {
     pub offset: i64,
 }
 
+/// The signal that says what a [named metric](crate::plan::MetricsPlan) of a member came to: `{ "name", "value" }`.
+pub const WATCHED: &str = "metric";
+
 /// What happened. Fields that do not apply to an outcome are absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]

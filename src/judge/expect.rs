@@ -24,6 +24,7 @@ pub(super) fn missed(plan: &ExpectPlan, integrity: &Integrity, components: &Comp
     if let Some(least) = plan.dead_letters.filter(|least| integrity.dead_lettered < *least) {
         missed.push(format!("expected at least {least} dead letters, found {}", integrity.dead_lettered));
     }
+    missed.extend(plan.signals.iter().filter_map(|(name, least)| signal(name, *least, components)));
     missed.into_iter().map(|message| (Verdict::Inconclusive, Reason { code: CODE.into(), message })).collect()
 }
 
@@ -47,6 +48,16 @@ fn alerts<'a>(plan: &'a ExpectPlan, components: &'a Components) -> impl Iterator
 
 fn says(row: &SignalRow, field: &str, word: &str) -> bool {
     row.value.get(field).and_then(|value| value.as_str()) == Some(word)
+}
+
+/// Some one member's value must get there.
+fn signal(name: &str, least: u64, components: &Components) -> Option<String> {
+    let greatest = components.signals.iter().filter(|row| row.name == name).map(|row| row.greatest).reduce(f64::max);
+    match greatest {
+        Some(seen) if seen >= least as f64 => None,
+        Some(seen) => Some(format!("expected the signal {name} to reach {least}: the greatest value was {seen}")),
+        None => Some(format!("expected the signal {name} to reach {least}: no member exposed it")),
+    }
 }
 
 /// Some one actor's breaker must pass through the states in this order; others may come between.

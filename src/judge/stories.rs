@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Judgement, judge};
+use super::{Judgement, WatchedRow, judge};
 use crate::budget::Amount;
 use crate::clock::text_seconds;
 use crate::history::sim::Sim;
@@ -205,6 +205,33 @@ fn expected_retries_are_counted_over_all_members() {
     let few = run(2);
     assert_eq!((few.verdict, codes(&few)), (Inconclusive, vec!["expectation-not-met"]));
     assert_eq!(few.reasons[0].message, "expected at least 3 retries, saw 2");
+}
+
+#[test]
+fn a_named_metric_must_reach_its_value_in_some_one_member() {
+    let run = |values: &[(&str, f64)]| {
+        let mut story = sim(|plan| plan.expect.signals = [("retries".to_owned(), 3)].into()).story();
+        for (number, (actor, value)) in values.iter().enumerate() {
+            let value = json!({ "name": "retries", "value": value });
+            story = story.at(7_000 + number as u64).signal(actor, "metric", value);
+        }
+        judged(&story)
+    };
+    let message = |judgement: Judgement| judgement.reasons.first().map(|reason| reason.message.clone());
+    assert_eq!(message(run(&[("a", 0.0), ("a", 3.0), ("a", 1.0)])), None);
+    let split = "expected the signal retries to reach 3: the greatest value was 2";
+    assert_eq!(message(run(&[("a", 2.0), ("b", 1.0)])).as_deref(), Some(split));
+    let silent = "expected the signal retries to reach 3: no member exposed it";
+    assert_eq!(message(run(&[])).as_deref(), Some(silent));
+    let rows = run(&[("b", 2.0), ("a", 4.0), ("b", 1.0)]).components.signals;
+    let row = |actor: &str, least, greatest, last| WatchedRow {
+        name: "retries".to_owned(),
+        actor: actor.to_owned(),
+        least,
+        greatest,
+        last,
+    };
+    assert_eq!(rows, [row("a", 4.0, 4.0, 4.0), row("b", 1.0, 2.0, 1.0)]);
 }
 
 #[test]

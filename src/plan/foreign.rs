@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::text;
+use super::{MetricsPlan, text};
 
 /// `[subject]` of any kind but pipeline: what the built-in one does not need.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct ForeignPlan {
     /// One record, one effect: `duplicate-effect` is fatal.
     #[serde(default)]
     pub exactly_once: bool,
+    /// Metrics that become signals of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsPlan>,
 }
 
 /// Names that may stand in braces in `command` and `env`, and what each becomes.

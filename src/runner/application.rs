@@ -65,7 +65,7 @@ impl Stage<'_> {
         }
     }
 
-    fn surroundings(&self, cluster: &dyn Cluster) -> Surroundings {
+    pub(super) fn surroundings(&self, cluster: &dyn Cluster) -> Surroundings {
         Surroundings {
             bootstrap: cluster.bootstrap(View::Subject),
             input: self.topics.input.clone(),

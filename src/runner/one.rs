@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::watch::{self, Gauges};
-use super::{RunContext, RunError, RunEvent, RunFolder, STOP_GRACE, environment, fingerprint, folder};
+use super::{RunContext, RunError, RunEvent, RunFolder, STOP_GRACE, environment, fingerprint, folder, scrape};
 use crate::clock::{Clock, Nanos};
 use crate::cluster::pool::Origin;
 use crate::cluster::{BackendInfo, Cluster, View};
@@ -214,6 +214,15 @@ impl Stage<'_> {
             self.recorder.clone(),
             stop.clone(),
         ));
+        if let Some(metrics) = plan.subject.foreign.as_ref().and_then(|foreign| foreign.metrics.clone()) {
+            tokio::spawn(scrape::metrics(
+                metrics,
+                subject.clone(),
+                self.surroundings(&**cluster),
+                self.recorder.clone(),
+                stop.clone(),
+            ));
+        }
         let played = self.under_load(cluster, &subject, sink, &sent).await;
         if played.is_err() {
             subject.kill_all();

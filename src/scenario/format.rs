@@ -79,6 +79,8 @@ pub enum Kind {
     Member,
     /// Verbatim properties.
     Properties,
+    /// Whole numbers from 0, by names of one's own.
+    Counts,
     /// true or false.
     Flag,
     /// A JSON pointer.
@@ -289,6 +291,26 @@ pub static SUBJECT: Table = Table {
             Is("false"),
             "not for the pipeline: one record, one effect; `duplicate-effect` is fatal.",
         ),
+        key(
+            "metrics",
+            Kind::Table(&METRICS),
+            Else("none"),
+            "not for the pipeline: metrics that the application exposes and the run watches.",
+        ),
+    ],
+};
+
+pub static METRICS: Table = Table {
+    name: "metrics",
+    text: "Metrics that an application of one's own exposes in Prometheus' text format. Each member is asked once a second; a value that changed is a signal in the history, drawn in the report, and may be named in `[expect] signals`.",
+    keys: &[
+        key("url", Text, Required, "Of each member, with placeholders as in `env`, so that each has its own port."),
+        key(
+            "signals",
+            Properties,
+            Required,
+            "A name of one's own for each: `retries = 'orders_retries_total{topic=\"orders\"}'`. Series that fit are added up.",
+        ),
     ],
 };
 
@@ -386,6 +408,12 @@ pub static EXPECT: Table = Table {
             Words(&ERROR_CLASSES),
             Is("[]"),
             "Error classes that the dead letters' headers name, each at least once.",
+        ),
+        key(
+            "signals",
+            Kind::Counts,
+            Is("{}"),
+            "For signals of `[subject.metrics]`, by name: what some member's value reaches at least.",
         ),
     ],
 };

@@ -194,7 +194,18 @@ fn expect(root: &Fields) -> ExpectPlan {
         retries: table.get("retries").and_then(|f| f.tally()),
         dead_letters: table.get("dead-letters").and_then(|f| f.tally()),
         dead_letter_errors: words(&table, "dead-letter-errors", ERROR_CLASSES),
+        signals: counts(&table, "signals"),
     }
+}
+
+fn counts(table: &Fields, key: &str) -> BTreeMap<String, u64> {
+    let Some(field) = table.get(key) else { return BTreeMap::new() };
+    if !matches!(field.node.value, Value::Table(_)) {
+        field.wrong_type::<()>("a table", None);
+        return BTreeMap::new();
+    }
+    let entries = Node::entries(field.node).iter().zip(field.entries());
+    entries.filter_map(|(entry, inner)| Some((entry.key.to_string(), inner.tally()?))).collect()
 }
 
 fn words<const N: usize>(table: &Fields, key: &str, known: [&'static str; N]) -> Vec<String> {

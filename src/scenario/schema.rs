@@ -95,6 +95,9 @@ fn kind(kind: Kind) -> Value {
         Kind::Properties => {
             json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean", "object"] } })
         }
+        Kind::Counts => {
+            json!({ "type": "object", "additionalProperties": { "type": "integer", "minimum": 0 } })
+        }
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Pointer => json!({ "type": "string", "pattern": "^/" }),
         Kind::Limit => json!({ "anyOf": [{ "$ref": "#/definitions/duration" }, table(&format::LIMIT, &[])] }),

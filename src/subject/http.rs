@@ -1,22 +1,34 @@
-//! One question over HTTP: does a member say that it is ready?
+//! Questions to members over HTTP: is it ready, and what are its metrics?
 
 use std::time::Duration;
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// The most that is read of an answer.
+const MOST: u64 = 16 << 20;
+
 /// GETs the URL. `Err`: what came instead of a status of 2xx.
 pub async fn answers(url: &str) -> Result<(), String> {
+    ask(url, |_| Ok(())).await
+}
+
+/// The text that stands at the URL. `Err`: what came instead of a status of 2xx and a text.
+pub async fn get(url: &str) -> Result<String, String> {
+    ask(url, |body| body.with_config().limit(MOST).read_to_string()).await
+}
+
+async fn ask<T: Send + 'static>(url: &str, read: fn(&mut ureq::Body) -> Result<T, ureq::Error>) -> Result<T, String> {
     let asked = url.to_owned();
     // The client blocks.
     let answer = tokio::task::spawn_blocking(move || {
         let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).max_redirects(0).build();
-        let answer = ureq::Agent::new_with_config(config).get(&asked).call();
-        answer.map(|answer| answer.status().as_u16()).map_err(|error| error.to_string())
+        let mut answer = ureq::Agent::new_with_config(config).get(&asked).call()?;
+        Ok::<_, ureq::Error>((answer.status().as_u16(), read(answer.body_mut())?))
     });
-    match answer.await {
-        Ok(Ok(status)) if (200..300).contains(&status) => Ok(()),
-        Ok(Ok(status)) => Err(format!("{url} answers {status}")),
+    match answer.await.map(|answer| answer.map_err(|error| error.to_string())) {
+        Ok(Ok((status, read))) if (200..300).contains(&status) => Ok(read),
+        Ok(Ok((status, _))) => Err(format!("{url} answers {status}")),
         Ok(Err(reason)) => Err(format!("{url}: {reason}")),
         Err(panic) => Err(format!("{url}: {panic}")),
     }

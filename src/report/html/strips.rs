@@ -11,11 +11,12 @@ const HEIGHT: f64 = 18.0;
 /// No state is drawn narrower than this share of the width.
 const SLIVER: f64 = 0.004;
 
-const KINDS: [(LaneKind, &str); 4] = [
+const KINDS: [(LaneKind, &str); 5] = [
     (LaneKind::Scope, "Service by topic partition: red without service"),
     (LaneKind::Leader, "Leader"),
     (LaneKind::Assignment, "Assigned topic partitions, and the group's generation"),
     (LaneKind::Breaker, "Circuit breaker"),
+    (LaneKind::Metric, "Metrics that the scenario names"),
 ];
 
 /// A row a strip, by kind. In a row slivers come last: what follows them must not cover them.
@@ -104,5 +105,6 @@ fn word(kind: LaneKind) -> &'static str {
         LaneKind::Leader => "leader of",
         LaneKind::Assignment => "assigned to",
         LaneKind::Breaker => "breaker of",
+        LaneKind::Metric => "metric",
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::{Nanos, seconds};
-use crate::history::{History, Op};
+use crate::history::{History, Op, WATCHED};
 use crate::recovery::{Analysis, Marks, breaker_state};
 
 /// What a strip is about.
@@ -17,6 +17,8 @@ pub enum LaneKind {
     Assignment,
     /// A circuit breaker's state.
     Breaker,
+    /// The value of a metric that the scenario names.
+    Metric,
 }
 
 /// A stretch of one state. Seconds since the start of the run.
@@ -50,6 +52,7 @@ pub(super) fn lanes(
     lanes.extend(capped(leaders(history, marks, to)));
     lanes.extend(capped(assignments(history, to)));
     lanes.extend(capped(breakers(history, from, to)));
+    lanes.extend(capped(metrics(history, to)));
     let (from, to) = (seconds(from), seconds(to));
     for lane in &mut lanes {
         for stretch in &mut lane.stretches {
@@ -176,6 +179,25 @@ fn assignments(history: &History, to: Nanos) -> Vec<Lane> {
 
 fn numbers(partitions: &[i32]) -> String {
     partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// Each named metric of each member, from its first value on.
+fn metrics(history: &History, to: Nanos) -> Vec<Lane> {
+    let mut seen: BTreeMap<String, Vec<(Nanos, String)>> = BTreeMap::new();
+    for event in &history.events {
+        let Op::Signal { name, value } = &event.op else { continue };
+        let (Some(metric), Some(number)) = (value["name"].as_str(), value["value"].as_f64()) else { continue };
+        if name == WATCHED {
+            let lane = format!("{metric} · {}", event.actor.as_deref().unwrap_or_default());
+            seen.entry(lane).or_default().push((event.t, number.to_string()));
+        }
+    }
+    let lane = |(name, seen): (String, Vec<(Nanos, String)>)| Lane {
+        kind: LaneKind::Metric,
+        name,
+        stretches: states(&seen, to),
+    };
+    seen.into_iter().map(lane).collect()
 }
 
 /// Breakers that moved at all, from `closed` on.

@@ -71,6 +71,7 @@ impl Kind {
             Self::Tables(_) => "list of tables".into(),
             Self::Targeted(table) if table.keys.len() == 1 => "target".into(),
             Self::Targeted(_) => "target, or table".into(),
+            Self::Counts => "table of whole numbers from 0".into(),
             Self::Progress => "whole number, or { records, of }".into(),
         }
     }

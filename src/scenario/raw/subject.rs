@@ -5,14 +5,26 @@ use std::time::Duration;
 
 use super::{PROFILES, properties, texts};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::plan::{Defect, ForeignPlan, HeaderConvention, Identity, Ready, SubjectKind, SubjectPlan};
+use crate::plan::{
+    Defect, ForeignPlan, HeaderConvention, Identity, MetricsPlan, Ready, Selector, SubjectKind, SubjectPlan,
+};
 use crate::scenario::document::Value;
 use crate::scenario::format;
 use crate::scenario::reader::{Field, Fields};
 
 /// Keys of `[subject]` that only applications of one's own have.
-pub(in crate::scenario) const FOREIGN_KEYS: [&str; 9] =
-    ["command", "env", "identity", "dead-letter-headers", "ready", "stop-grace", "ordered", "exactly-once", "image"];
+pub(in crate::scenario) const FOREIGN_KEYS: [&str; 10] = [
+    "command",
+    "env",
+    "identity",
+    "dead-letter-headers",
+    "ready",
+    "stop-grace",
+    "ordered",
+    "exactly-once",
+    "image",
+    "metrics",
+];
 
 pub(super) fn read(root: &Fields) -> SubjectPlan {
     let table = root.table("subject", &format::SUBJECT);
@@ -63,7 +75,46 @@ fn foreign(table: &Fields, kind: SubjectKind) -> ForeignPlan {
         stop_grace: table.get("stop-grace").and_then(|f| f.some_duration()).unwrap_or(Duration::from_secs(10)),
         ordered: flag("ordered"),
         exactly_once: flag("exactly-once"),
+        metrics: table.get("metrics").and_then(|field| metrics(&field)),
     }
+}
+
+/// `{ url = "http://…", signals = { retries = "orders_retries_total" } }`.
+fn metrics(field: &Field) -> Option<MetricsPlan> {
+    let table = field.table(&format::METRICS)?;
+    let url = table.require("url", "url = \"http://127.0.0.1:946{member}/metrics\"")?;
+    let named = table.require("signals", "signals = { retries = \"orders_retries_total\" }")?;
+    let url = http(&url, "url = \"http://127.0.0.1:946{member}/metrics\": every member shares this machine's ports")?;
+    if !matches!(named.node.value, Value::Table(_)) {
+        return named.wrong_type("a table", None);
+    }
+    let mut signals = BTreeMap::new();
+    for signal in named.entries() {
+        let text = signal.text()?;
+        if Selector::parse(&text).is_none() {
+            signal.report(
+                Diagnostic::error(codes::BAD_METRIC, format!("`{text}` names no metric"))
+                    .label("expected a name, and labels if need be")
+                    .help("as in orders_retries_total{topic=\"orders\"}; series that fit are added up"),
+            );
+            return None;
+        }
+        signals.insert(signal.path.rsplit('.').next().unwrap_or_default().to_owned(), text);
+    }
+    Some(MetricsPlan { url, signals })
+}
+
+/// The text of a URL that can be asked.
+fn http(field: &Field, example: &str) -> Option<String> {
+    let url = field.text()?;
+    if url.starts_with("http://") {
+        return Some(url);
+    }
+    let diagnostic = Diagnostic::error(codes::BAD_URL, format!("`{url}` cannot be asked"))
+        .label("expected a URL that begins with http://")
+        .help(example);
+    field.report(diagnostic);
+    None
 }
 
 fn headers(field: &Field) -> Option<HeaderConvention> {
@@ -126,16 +177,9 @@ fn ready(field: &Field) -> Option<Ready> {
     if let Some(line) = table.get("line") {
         return Some(Ready::Line { text: line.text()?, within: within() });
     }
-    if let Some(http) = table.get("http") {
-        let url = http.text()?;
-        if !url.starts_with("http://") {
-            let diagnostic = Diagnostic::error(codes::BAD_URL, format!("`{url}` cannot be asked"))
-                .label("expected a URL that begins with http://")
-                .help("http = \"http://127.0.0.1:808{member}/health\": every member shares this machine's ports");
-            http.report(diagnostic);
-            return None;
-        }
-        return Some(Ready::Http { url, within: within() });
+    if let Some(field) = table.get("http") {
+        let example = "http = \"http://127.0.0.1:808{member}/health\": every member shares this machine's ports";
+        return Some(Ready::Http { url: http(&field, example)?, within: within() });
     }
     table.require("group-stable", "group-stable = \"30s\"")?.some_duration().map(Ready::GroupStable)
 }

@@ -25,6 +25,7 @@ pub(super) fn check(rules: &Rules) {
             }
         }
     }
+    unknown_signals(rules);
     if subject.kind != SubjectKind::Pipeline && subject.defect.is_some() {
         rules.no_effect("subject.defect", "only the built-in pipeline has defects on request".into());
     }
@@ -78,7 +79,8 @@ fn unknown_placeholders(rules: &Rules, foreign: &ForeignPlan) {
         Ready::Http { url, .. } => Some(("subject.ready.http".to_owned(), url)),
         Ready::GroupStable(_) | Ready::Line { .. } => None,
     };
-    for (path, text) in arguments.chain(variables).chain(url) {
+    let metrics = foreign.metrics.as_ref().map(|metrics| ("subject.metrics.url".to_owned(), &metrics.url));
+    for (path, text) in arguments.chain(variables).chain(url).chain(metrics) {
         for name in placeholders(text) {
             let known = PLACEHOLDERS.map(|(name, _)| name);
             if known.contains(&name) {
@@ -93,6 +95,27 @@ fn unknown_placeholders(rules: &Rules, foreign: &ForeignPlan) {
                 .help(help);
             rules.report(&path, diagnostic);
         }
+    }
+}
+
+fn unknown_signals(rules: &Rules) {
+    if !rules.trusts(&["subject.metrics", "expect.signals"]) {
+        return;
+    }
+    let metrics = rules.plan.subject.foreign.as_ref().and_then(|foreign| foreign.metrics.as_ref());
+    let known: Vec<&str> = metrics.into_iter().flat_map(|metrics| metrics.signals.keys().map(String::as_str)).collect();
+    for name in rules.plan.expect.signals.keys().filter(|name| !known.contains(&name.as_str())) {
+        let help = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if known.is_empty() => {
+                format!("declare it: [subject.metrics] url = \"http://…\", signals = {{ {name} = \"a_metric_total\" }}")
+            }
+            None => format!("there are {}", known.join(", ")),
+        };
+        let diagnostic = Diagnostic::error(codes::UNKNOWN_SIGNAL, format!("no metric becomes the signal `{name}`"))
+            .label("expected a name from [subject.metrics] signals")
+            .help(help);
+        rules.report(&format!("expect.signals.{name}"), diagnostic);
     }
 }
 
