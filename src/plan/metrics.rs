@@ -18,8 +18,11 @@ pub struct MetricsPlan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
     name: String,
-    labels: Vec<(String, String)>,
+    labels: Labels,
 }
+
+/// Names and values.
+type Labels = Vec<(String, String)>;
 
 impl Selector {
     /// Reads `name` or `name{label="value",…}`. `None`: it is neither.
@@ -42,7 +45,7 @@ impl Selector {
 }
 
 /// A series' name and labels, and what stands behind them.
-fn series(text: &str) -> Option<(&str, Vec<(String, String)>, &str)> {
+fn series(text: &str) -> Option<(&str, Labels, &str)> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let end = text.find(|c| !word(c)).unwrap_or(text.len());
     let (name, rest) = text.split_at(end);

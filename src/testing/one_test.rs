@@ -32,8 +32,10 @@ use crate::subject::Surroundings;
 pub struct ScenarioTest<'member> {
     file: PathBuf,
     backend: Option<BackendKind>,
-    member: Option<Box<dyn FnOnce(Surroundings) -> Result<(), String> + Send + 'member>>,
+    member: Option<Member<'member>>,
 }
+
+type Member<'a> = Box<dyn FnOnce(Surroundings) -> Result<(), String> + Send + 'a>;
 
 /// Why a scenario did not pass: its block of the report, or why it could not be run. Shown as it is by a test that returns it.
 #[derive(thiserror::Error)]
