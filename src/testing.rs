@@ -78,6 +78,10 @@ pub fn take_over() {
     }
 }
 
+fn is_member() -> bool {
+    std::env::var_os(CUSTOM_ENV).is_some()
+}
+
 /// Whether this process was started as one of those.
 fn is_ours() -> bool {
     let names = [member::MEMBER_ENV, keeper::KEEPER_ENV, embedded::MOCK_ENV, REAPER_VARIABLE];
@@ -105,7 +109,7 @@ pub fn run_scenarios_with<E: std::fmt::Display>(
 
 /// Becomes a member of the custom subject if this process was started as one, and never returns then.
 pub fn become_member<E: std::fmt::Display>(member: impl FnOnce(Surroundings) -> Result<(), E>) {
-    if std::env::var_os(CUSTOM_ENV).is_none() {
+    if !is_member() {
         return;
     }
     let outcome = Surroundings::from_env().and_then(|told| member(told).map_err(|error| error.to_string()));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use super::{Bench, BenchOutcome, REQUIRE_ENV, become_member, containers_required, is_ours, passed, take_over};
+use super::{Bench, BenchOutcome, REQUIRE_ENV, become_member, containers_required, is_member, is_ours, passed, take_over};
 use crate::plan::BackendKind;
 use crate::runner::ScenarioOutcome;
 use crate::scenario;
@@ -63,8 +63,8 @@ impl<'member> ScenarioTest<'member> {
     }
 
     /// A service of one's own, for a scenario of `kind = "custom"`: the whole life of one member, on a thread of its own, in a
-    /// process of its own, which ends with it. That process is this test, begun again: what stands before [`run`](Self::run) in
-    /// the test's function is run in each member, too.
+    /// process of its own, which ends with it. That process is this test, begun again: what stands before the first
+    /// [`run`](Self::run) in the test's function is run in each member, too, and a test has one service.
     pub fn member<E: std::fmt::Display>(
         mut self,
         member: impl FnOnce(Surroundings) -> Result<(), E> + Send + 'member,
@@ -82,6 +82,11 @@ impl<'member> ScenarioTest<'member> {
     /// Dropped, it leaves the run to go on in the background to its end.
     pub async fn run(self) -> Result<ScenarioOutcome, NotPassed> {
         let custom = match self.member {
+            None if is_member() => {
+                return Err(NotPassed(
+                    "a member was started, and its test runs another scenario first: give that one a test of its own".to_owned(),
+                ));
+            }
             None => None,
             Some(member) => {
                 // Here nothing may be awaited, and a member may want a runtime of its own.
