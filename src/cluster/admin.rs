@@ -463,7 +463,7 @@ pub struct GroupState {
 }
 
 /// The topic partitions of a member's assignment (`ConsumerProtocolAssignment`, any version).
-fn assigned_in(bytes: &[u8]) -> Result<Vec<TopicPartition>, WireError> {
+pub(in crate::cluster) fn assigned_in(bytes: &[u8]) -> Result<Vec<TopicPartition>, WireError> {
     let mut reader = wire::Reader::new(bytes.to_vec());
     reader.i16()?; // version
     let topics = reader.items(|r| {

@@ -21,7 +21,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::task::AbortHandle;
 
-use super::{Admin, BackendInfo, BrokerState, Cluster, ClusterError, Link, Refusals, RequestErrors, View, wire};
+use super::{
+    Admin, BackendInfo, BrokerState, Cluster, ClusterError, GroupState, Link, Refusals, RequestErrors, View, wire,
+};
 use crate::plan::{BackendKind, TopicPartition};
 use crate::proxy::FaultProxy;
 
@@ -124,8 +126,7 @@ impl Stage {
                 self.child.order(Order::Leader { topic: topic.clone(), partition: *number, broker: *heir }).await?;
             }
         }
-        let groups = self.shared.groups.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for group in groups {
+        for group in self.shared.groups.names() {
             let now =
                 wire::find_coordinator(address, &group, ASK).await.map_err(|e| failed("see who coordinates", e))?;
             if now == victim {
@@ -327,6 +328,10 @@ impl Cluster for EmbeddedCluster {
 
     async fn delete_topics(&self, names: &[String]) -> Result<(), ClusterError> {
         if names.is_empty() { Ok(()) } else { self.cannot("delete a topic") }
+    }
+
+    async fn group(&self, group: &str) -> Result<GroupState, ClusterError> {
+        Ok(self.stage.shared.groups.state(group))
     }
 
     async fn alter_topic(&self, topic: &str, property: &str, value: Option<&str>) -> Result<(), ClusterError> {

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use super::{Bench, BenchOutcome, REQUIRE_ENV, become_member, containers_required, is_member, is_ours, passed, take_over};
+use super::{
+    Bench, BenchOutcome, REQUIRE_ENV, become_member, containers_required, is_member, is_ours, passed, take_over,
+};
 use crate::plan::BackendKind;
 use crate::runner::ScenarioOutcome;
 use crate::scenario;
@@ -84,7 +86,8 @@ impl<'member> ScenarioTest<'member> {
         let custom = match self.member {
             None if is_member() => {
                 return Err(NotPassed(
-                    "a member was started, and its test runs another scenario first: give that one a test of its own".to_owned(),
+                    "a member was started, and its test runs another scenario first: give that one a test of its own"
+                        .to_owned(),
                 ));
             }
             None => None,

@@ -64,7 +64,7 @@ impl EmbeddedLauncher {
         let shared = Arc::new(Shared {
             logs: Default::default(),
             ports: ports.clone(),
-            groups: Mutex::default(),
+            groups: Default::default(),
             errors: Default::default(),
             child: child.clone(),
         });

@@ -11,15 +11,15 @@
 //! - **a broker's life**: down (nobody listens, connections end), paused (connections are taken, nothing is answered);
 //! - **errors** in the place of its answers, on the subject's path alone ([`errors`]);
 //! - **the log's rules** ([`log`]): sequences of idempotent producers, append times, `min.insync.replicas`,
-//!   `max.message.bytes`; and no append that would make the mock drop older records.
+//!   `max.message.bytes`; and no append that would make the mock drop older records;
+//! - **a group's state** ([`groups`]), as the traffic tells it.
 //!
 //! Must not know: faults, scenarios, who leads what.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -32,9 +32,11 @@ use crate::cluster::readdress::{self, FIND_COORDINATOR, METADATA, PRODUCE};
 use crate::cluster::wire::{malformed, read_frame, write_frame};
 use crate::cluster::{BrokerState, ClusterError, View, wait};
 use errors::Errors;
+use groups::Groups;
 use log::Logs;
 
 pub(super) mod errors;
+pub(super) mod groups;
 pub(super) mod log;
 mod produce;
 
@@ -59,8 +61,8 @@ pub(super) struct Shared {
     pub logs: Logs,
     /// By broker, counted from 1.
     pub ports: Vec<Ports>,
-    /// Groups that somebody has asked the coordinator of.
-    pub groups: Mutex<BTreeSet<String>>,
+    /// Groups that somebody has asked the coordinator of, and what their members' traffic tells.
+    pub groups: Groups,
     /// Errors in the place of the mocks' answers.
     pub errors: Errors,
     /// The mocks' process.
@@ -238,9 +240,13 @@ impl Front {
         if api == FIND_COORDINATOR
             && let Some(group) = readdress::group(&request, version)
         {
-            self.shared.groups.lock().unwrap_or_else(PoisonError::into_inner).insert(group);
+            self.shared.groups.note(group);
         }
+        let turn = self.shared.groups.begin(api, version, &request);
         let reply = upstream.exchange(&request).await?;
+        if let Some(turn) = turn {
+            turn.end(&reply);
+        }
         if view == View::Subject || ![METADATA, FIND_COORDINATOR].contains(&api) {
             return Ok(Some(reply));
         }
