@@ -2,7 +2,9 @@
 //! the output topic, what it cannot process to the dead-letter topic, and commits only what is acknowledged. Seaworthy
 //! runs it as a process and judges it from outside; nothing in it knows Seaworthy but the names of the variables.
 //!
-//! `--ignore-sigterm` and `--early-commit` (and then working on the batch for a while) are bugs on purpose.
+//! `--parts 3` makes three records of each, numbered by the header `seaworthy-part`; `--drop k3,k5` leaves the records with
+//! these keys out. `--ignore-sigterm`, `--early-commit` (and then working on the batch for a while) and `--unawaited-parts`
+//! (nobody looks whether the parts after the first are written) are bugs on purpose.
 
 #![expect(clippy::disallowed_methods, reason = "a program of its own, which knows no clock of ours")]
 
@@ -10,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
-use rdkafka::message::OwnedMessage;
+use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
@@ -24,6 +26,10 @@ const WORK: Duration = Duration::from_secs(3);
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let variable = |name: &str| std::env::var(name).map_err(|_| format!("{name} is not set"));
     let has = |flag: &str| std::env::args().any(|argument| argument == flag);
+    let value = |flag: &str| std::env::args().skip_while(|argument| argument != flag).nth(1);
+    let parts: u32 = value("--parts").map_or(Ok(1), |number| number.parse())?;
+    let drops = value("--drop").unwrap_or_default();
+    let dropped = |key: Option<&[u8]>| key.is_some_and(|key| drops.split(',').any(|drop| drop.as_bytes() == key));
     let mut client = ClientConfig::new();
     client
         .set("bootstrap.servers", variable("SEAWORTHY_BOOTSTRAP_SERVERS")?)
@@ -38,6 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .set("auto.offset.reset", "earliest")
         .create()?;
     let producer: FutureProducer = client.clone().set("enable.idempotence", "true").create()?;
+    let careless: FutureProducer = client.clone().set("message.timeout.ms", "1000").create()?;
     consumer.subscribe(&[&variable("SEAWORTHY_INPUT_TOPIC")?])?;
     let (output, dead) = (variable("SEAWORTHY_OUTPUT_TOPIC")?, variable("SEAWORTHY_DLQ_TOPIC")?);
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
@@ -57,15 +64,32 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             commit(&consumer, &batch);
             tokio::time::sleep(WORK).await;
         }
-        let sends = batch.iter().map(|message| async {
+        let kept = batch.iter().filter(|message| !dropped(message.key()));
+        let sends = kept.flat_map(|message| {
             let poison = message.payload().is_some_and(|value| value.starts_with(b"poison"));
-            let mut record = FutureRecord::to(if poison { &dead } else { &output })
-                .partition(message.partition())
-                .payload(message.payload().unwrap_or_default())
-                .key(message.key().unwrap_or_default());
-            record.headers = message.headers().cloned();
-            // For as long as it takes: giving up would be losing the record.
-            producer.send(record, Duration::MAX).await.map_err(|(error, _)| error)
+            let (topic, parts) = if poison { (&dead, 1) } else { (&output, parts) };
+            (0..parts).map(move |part| (message, topic, part))
+        });
+        let sends = sends.map(|(message, topic, part)| {
+            let (producer, careless, unawaited) = (&producer, &careless, part > 0 && has("--unawaited-parts"));
+            async move {
+                let number = part.to_string();
+                let mut headers = message.headers().cloned().unwrap_or_else(OwnedHeaders::new);
+                if parts > 1 {
+                    headers = headers.insert(Header { key: "seaworthy-part", value: Some(&number) });
+                }
+                let record = FutureRecord::to(topic)
+                    .partition(message.partition())
+                    .payload(message.payload().unwrap_or_default())
+                    .key(message.key().unwrap_or_default())
+                    .headers(headers);
+                if unawaited {
+                    drop(careless.send_result(record));
+                    return Ok(());
+                }
+                // For as long as it takes: giving up would be losing the record.
+                producer.send(record, Duration::MAX).await.map(drop).map_err(|(error, _)| error)
+            }
         });
         for sent in futures::future::join_all(sends).await {
             sent?;

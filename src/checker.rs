@@ -24,6 +24,7 @@ mod duplicate_effect;
 mod duplicate_in_log;
 mod failed_but_present;
 mod fault_without_effect;
+mod filtered_but_served;
 mod final_read_truncated;
 mod heal_unconfirmed;
 mod history_truncated;
@@ -45,6 +46,8 @@ mod wrongly_dead_lettered;
 mod example_stories;
 #[cfg(test)]
 mod group_stories;
+#[cfg(test)]
+mod output_stories;
 #[cfg(test)]
 mod planted;
 #[cfg(test)]
@@ -69,6 +72,7 @@ pub static CHECKERS: &[Checker] = &[
     lost_in_app::CHECKER,
     undetermined::CHECKER,
     unexpected::CHECKER,
+    filtered_but_served::CHECKER,
     failed_but_present::CHECKER,
     inconsistent_offset::CHECKER,
     truncation::CHECKER,
@@ -122,6 +126,12 @@ impl<'h> Case<'h> {
         let lost = ledger.fates().filter(|(_, fate)| matches!(fate, Fate::LostInLog | Fate::LostInApp)).count() as u64;
         let plan = history.header.plan.as_deref();
         Self { history, plan, promises: history.header.promises, ledger, marks, analysis, bites, lost }
+    }
+
+    /// Acknowledged records that the application left out, and was to leave out.
+    pub(crate) fn filtered(&self) -> u64 {
+        let left_out = |row: &Row<'_>| row.filtered() && row.oks() > 0 && self.ledger.fate(*row) == Fate::Filtered;
+        self.ledger.rows().filter(left_out).count() as u64
     }
 
     /// How a lost record weighs: fatal, unless the budget allows as many.

@@ -64,6 +64,9 @@ pub struct Integrity {
     /// Distinct records with an effect.
     #[serde(default)]
     pub effects: u64,
+    /// Acknowledged records that the application left out, as the scenario's `drops` say.
+    #[serde(default)]
+    pub filtered: u64,
     /// Every finding whose count is not 0, in the order of the checkers.
     pub anomalies: Vec<Finding>,
 }
@@ -235,6 +238,7 @@ fn integrity(case: &Case<'_>, findings: &[Finding]) -> Integrity {
         unexpected: count("unexpected"),
         wrongly_dead_lettered: count("wrongly-dead-lettered"),
         effects: rows().filter(|row| row.effects() > 0).count() as u64,
+        filtered: case.filtered(),
         anomalies: findings.iter().filter(|finding| finding.found()).cloned().collect(),
     }
 }

@@ -10,13 +10,17 @@
 mod board;
 mod column;
 mod coverage;
+mod fate;
 mod index;
+mod parts;
 mod polls;
 mod read;
 mod rows;
 
 pub use coverage::{Coverage, Reach};
+pub use fate::{Fate, Sent};
 pub use index::{Tp, Tps};
+pub use parts::Strange;
 pub use polls::{Actor, Actors, Committed, Leap, Polls};
 pub use read::{Intake, read};
 pub use rows::Row;
@@ -25,36 +29,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use board::{ACKED, Board, DELIVERED, FOUND};
 use index::{Ids, Keys};
+use parts::Parts;
 use rows::{Count, Flag, Rows};
 
 use crate::clock::Nanos;
 use crate::history::{Act, Event, Header, History, Line, Op, Outcome};
 use crate::plan::TopicPartition;
-
-/// How the sender's side stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// No send was ever begun.
-    Never,
-    /// Every attempt is known not to have happened.
-    Failed,
-    /// An attempt timed out in flight, or has no outcome at all.
-    Indeterminate,
-    Acked,
-}
-
-/// What became of an attempted record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// Has an effect or a dead letter.
-    Served,
-    /// Not acknowledged, and nobody read it: not committed, nothing is owed.
-    Absent,
-    LostInLog,
-    LostInApp,
-    /// Owed and not found, but the reads or the group did not come far enough to say that it is lost.
-    Undetermined,
-}
 
 /// A record at a place in a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,6 +88,12 @@ pub struct Ledger {
     input: Board,
     /// Where effects were found.
     output: Board,
+    /// Where a record has several.
+    parts: Parts,
+    /// Keys whose records the application leaves out.
+    drops: Vec<String>,
+    /// The same by the key's number; empty: none.
+    filtered: Vec<bool>,
     /// Topic partitions that dead letters name: to be named is not to be mentioned.
     origins: Tps,
     /// Acknowledged there, and not for the first time.
@@ -123,7 +109,7 @@ pub struct Ledger {
 impl Ledger {
     /// Builds the ledger of a history in memory.
     pub fn of(history: &History) -> Self {
-        let mut ledger = Self::default();
+        let mut ledger = Self::owing(&history.header);
         for event in &history.events {
             ledger.note(event);
         }
@@ -131,10 +117,17 @@ impl Ledger {
         ledger
     }
 
+    /// An empty one, which knows what the header's plan says that the application owes.
+    fn owing(header: &Header) -> Self {
+        let Some(owed) = header.plan.as_ref().map(|plan| plan.subject.owed()) else { return Self::default() };
+        Self { parts: Parts::of(owed.effects), drops: owed.drops.to_vec(), ..Self::default() }
+    }
+
     fn row_of(&mut self, id: &str) -> u32 {
         let row = self.ids.of(id, self.rows.len());
         if row == self.rows.len() {
             self.rows.push();
+            self.parts.push();
         }
         row
     }
@@ -236,12 +229,20 @@ impl Ledger {
                     self.rows.add(row, Count::InLog);
                 }
             }
-            Act::Effect { id, key, seq, tp, offset, appended } => {
+            Act::Effect { id, key, seq, tp, offset, appended, part } => {
                 let tp = self.tps.of(tp);
                 let row = self.row_of(id);
                 self.identify(row, key, seq);
+                let place = Place { tp, offset, row };
+                let fresh = self.output.mark(place, FOUND);
+                if self.parts.several() {
+                    if fresh {
+                        self.parts.note(place, part, appended);
+                    }
+                    return;
+                }
                 self.serve(row, appended);
-                if self.output.mark(Place { tp, offset, row }, FOUND) {
+                if fresh {
                     self.rows.add(row, Count::Effects);
                 }
             }
@@ -324,6 +325,13 @@ impl Ledger {
         self.letters.dedup_by_key(|letter| letter.place);
         for letter in &self.letters {
             self.rows.add(letter.place.row, Count::DeadLetters);
+        }
+        self.parts.finish(self.rows.len(), &mut self.rows.served);
+        if !self.drops.is_empty() {
+            self.filtered = vec![false; self.keys.len()];
+            for key in self.drops.iter().filter_map(|key| self.keys.find(key)) {
+                self.filtered[key as usize] = true;
+            }
         }
         self.coverage.finish(header, &self.tps);
         for tp in self.input.tps() {
@@ -418,6 +426,16 @@ impl Ledger {
         last.into_iter().flat_map(move |last| self.input.between(tp, from, last, FOUND))
     }
 
+    /// How many effects each record is owed.
+    pub fn effects_each(&self) -> u32 {
+        self.parts.all()
+    }
+
+    /// Which of its record's effects an effect is, from 0; `None`: none that a record has.
+    pub fn part(&self, place: Place) -> Option<u32> {
+        if self.parts.several() { self.parts.at(place.tp, place.offset) } else { Some(0) }
+    }
+
     /// What it found in the output topic.
     pub fn effects(&self) -> impl Iterator<Item = Place> {
         self.output.all(FOUND)
@@ -458,27 +476,5 @@ impl Ledger {
             rows
         };
         suspects.into_iter().map(|place| (place, rows(place))).filter(|(_, rows)| rows.len() > 1).collect()
-    }
-
-    /// What became of a record. Only for records that a send was begun for.
-    pub fn fate(&self, row: Row<'_>) -> Fate {
-        if row.served() {
-            return Fate::Served;
-        }
-        if row.in_log() == 0 {
-            match (row.sent(), self.coverage.decides(row.tp(), row.offset(), row.acked())) {
-                (Sent::Acked, true) => return Fate::LostInLog,
-                // A member saw it where the final read did not come: it is in the log.
-                (_, false) if row.delivered() > 0 => {}
-                (Sent::Acked, false) => return Fate::Undetermined,
-                _ => return Fate::Absent,
-            }
-        }
-        if row.passed() && self.coverage.outputs_complete() { Fate::LostInApp } else { Fate::Undetermined }
-    }
-
-    /// Records that a send was begun for, with what became of them.
-    pub fn fates(&self) -> impl Iterator<Item = (Row<'_>, Fate)> {
-        self.rows().filter(|row| row.sent() != Sent::Never).map(|row| (row, self.fate(row)))
     }
 }

@@ -21,7 +21,9 @@ pub use fault::{
     NetworkEffect, Repeat, RestartOrder, RestartWait, Since, Target, TopicPartition,
 };
 pub use floor::{Floor, FloorOf, floors, heartbeat};
-pub use foreign::{ForeignPlan, HeaderConvention, Identity, PLACEHOLDERS, Ready, fill, placeholders};
+pub use foreign::{
+    ForeignPlan, HeaderConvention, Identity, MOST_EFFECTS, Owed, PART_HEADER, PLACEHOLDERS, Ready, fill, placeholders,
+};
 pub use metrics::{MetricsPlan, Selector};
 pub use render::duration_text;
 pub use request::{REQUEST_NAMES, api_key};
@@ -203,6 +205,19 @@ pub struct WorkloadPlan {
     pub baseline: Duration,
 }
 
+impl WorkloadPlan {
+    /// The record key of this number: they are numbered from 0.
+    pub fn record_key(number: u32) -> String {
+        format!("k{number}")
+    }
+
+    /// The number of a record key that this workload produces.
+    pub fn number_of(&self, key: &str) -> Option<u32> {
+        let number = key.strip_prefix('k')?.parse().ok()?;
+        (number < self.keys && Self::record_key(number) == key).then_some(number)
+    }
+}
+
 /// Who produces the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -237,6 +252,16 @@ pub struct SubjectPlan {
     /// Of every kind but the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign: Option<ForeignPlan>,
+}
+
+impl SubjectPlan {
+    /// What is owed for each record; of the pipeline one effect.
+    pub fn owed(&self) -> Owed<'_> {
+        match &self.foreign {
+            Some(foreign) => Owed { effects: foreign.effects.clamp(1, MOST_EFFECTS), drops: &foreign.drops },
+            None => Owed { effects: 1, drops: &[] },
+        }
+    }
 }
 
 /// Kinds of applications under test.

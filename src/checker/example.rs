@@ -57,19 +57,35 @@ impl Case<'_> {
     }
 }
 
-/// Rows that were met: a bit each.
+/// Rows that were met, or parts of them: a bit each.
 #[derive(Debug)]
-pub(super) struct Seen(Vec<u64>);
+pub(super) struct Seen {
+    bits: Vec<u64>,
+    /// Parts of a row.
+    each: usize,
+}
 
 impl Seen {
     /// None of a ledger's rows yet.
     pub fn of(ledger: &Ledger) -> Self {
-        Self(vec![0; ledger.len().div_ceil(64)])
+        Self { bits: vec![0; ledger.len().div_ceil(64)], each: 1 }
+    }
+
+    /// None of the parts of its rows either.
+    pub fn of_parts(ledger: &Ledger) -> Self {
+        let each = ledger.effects_each() as usize;
+        Self { bits: vec![0; (each * ledger.len()).div_ceil(64)], each }
     }
 
     /// Meets a row; true: for the first time.
     pub fn first(&mut self, row: u32) -> bool {
-        let (word, bit) = (&mut self.0[row as usize / 64], 1 << (row % 64));
+        self.first_of(row, 0)
+    }
+
+    /// Meets a part of a row.
+    pub fn first_of(&mut self, row: u32, part: u32) -> bool {
+        let at = row as usize * self.each + part as usize;
+        let (word, bit) = (&mut self.bits[at / 64], 1 << (at % 64));
         let first = *word & bit == 0;
         *word |= bit;
         first

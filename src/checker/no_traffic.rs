@@ -14,7 +14,7 @@ fn check(case: &Case<'_>) -> Finding {
         Some("no record was sent")
     } else if rows().all(|row| row.oks() == 0) {
         Some("no send was acknowledged")
-    } else if !rows().any(|row| row.served()) {
+    } else if !rows().any(|row| row.handled()) {
         Some("no record was served: no effect and no dead letter was found")
     } else {
         None

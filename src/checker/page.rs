@@ -23,6 +23,7 @@ pages! {
     "duplicate-in-log": "duplicate_in_log.rs",
     "failed-but-present": "failed_but_present.rs",
     "fault-without-effect": "fault_without_effect.rs",
+    "filtered-but-served": "filtered_but_served.rs",
     "final-read-truncated": "final_read_truncated.rs",
     "heal-unconfirmed": "heal_unconfirmed.rs",
     "history-truncated": "history_truncated.rs",

@@ -1,16 +1,20 @@
 //! `unexpected`: read, and never sent like that.
 //!
 //! **Claim**: whatever is read was sent, with these bytes. **Method**: an id in the input log, a delivery, an effect or
-//! a dead letter that no send was begun for; or a record in the input log whose checksum does not fit. Counted by id.
-//! **Blind spots**: effects and dead letters may transform the value, so their bytes are not compared.
+//! a dead letter that no send was begun for; or a record in the input log whose checksum does not fit; or, where the
+//! scenario says that a record has several effects, one whose header `seaworthy-part` is missing, no number, or of a part
+//! that there is not. Counted by id. **Blind spots**: effects and dead letters may transform the value, so their bytes are not
+//! compared.
 
 use super::example::records;
 use super::{Case, Checker, Finding, Sent, Severity};
+use crate::plan::PART_HEADER;
 
 pub(super) const CHECKER: Checker =
     Checker { name: "unexpected", claim: "whatever is read was sent, with these bytes", check };
 
 fn check(case: &Case<'_>) -> Finding {
+    let each = case.ledger.effects_each();
     let (count, examples) = case.examples(|row| {
         let places = [
             (row.in_log() > 0, "the input log"),
@@ -23,9 +27,16 @@ fn check(case: &Case<'_>) -> Finding {
                 let seen: Vec<&str> = places.iter().filter(|(seen, _)| *seen).map(|(_, place)| *place).collect();
                 Some(format!("never sent, yet in {}", seen.join(", ")))
             }
-            _ => row.altered().then(|| "its bytes in the input log are not the ones that were sent".to_owned()),
+            _ if row.altered() => Some("its bytes in the input log are not the ones that were sent".to_owned()),
+            _ => row.strange_effects().map(|strange| match strange.part {
+                Some(part) => format!("an effect of part {part}, and its {each} parts are 0 to {}", each - 1),
+                None => {
+                    format!("an effect without a number in the header {PART_HEADER}, and a record has {each} parts")
+                }
+            }),
         }
     });
-    let message = format!("{} read that nobody sent, or with other bytes", records(count));
+    let other = if each > 1 { ", with other bytes, or as a part that there is not" } else { ", or with other bytes" };
+    let message = format!("{} read that nobody sent{other}", records(count));
     Finding::new(CHECKER.name, count, Severity::Fatal, message, case.with_log_offsets(examples))
 }

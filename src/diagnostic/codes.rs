@@ -314,6 +314,17 @@ BAD_IDENTITY = "bad-identity":
 (the value is passed on as it was), or { json = \"/order/id\" }, a JSON pointer (RFC 6901) into the value: a slash before
 each name, as in /order/id, and numbers for places in lists.";
 
+/// A record key that does not occur.
+UNKNOWN_RECORD_KEY = "unknown-record-key":
+"`drops` of a subject names the record keys that the application leaves out on purpose. The workload's keys are k0 to k
+and [workload] keys minus 1, so no record would ever have this one, and what was meant to be left out would be called
+lost. The message names the nearest key that there is.";
+
+/// An application that owes nothing.
+EVERYTHING_DROPPED = "everything-dropped":
+"`drops` of a subject names every key that the workload produces. No record would be owed an effect, so the run could not
+show that anything is served, lost or back in time. Leave at least one key to be served, or raise [workload] keys.";
+
 /// No backend of this version has all that it takes.
 NO_BACKEND = "no-backend":
 "The file is valid, but each backend that it may run on lacks something that a fault of it needs, so `seaworthy run` would

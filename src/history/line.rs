@@ -55,6 +55,7 @@ pub enum Act<'a> {
         tp: At<'a>,
         offset: i64,
         appended: Option<Nanos>,
+        part: Option<u32>,
     },
     DeadLetter {
         id: &'a str,
@@ -111,9 +112,15 @@ impl<'a> Line<'a> {
             Op::LogRead { id, tp, offset, intact, r#type: Outcome::Ok } => {
                 Act::LogRead { id, tp: tp.into(), offset: *offset, intact: *intact }
             }
-            Op::Effect { id, key, seq, tp, offset, appended, r#type: Outcome::Ok } => {
-                Act::Effect { id, key: key.as_deref(), seq: *seq, tp: tp.into(), offset: *offset, appended: *appended }
-            }
+            Op::Effect { id, key, seq, tp, offset, appended, part, r#type: Outcome::Ok } => Act::Effect {
+                id,
+                key: key.as_deref(),
+                seq: *seq,
+                tp: tp.into(),
+                offset: *offset,
+                appended: *appended,
+                part: *part,
+            },
             Op::DeadLetter { id, tp, offset, origin, complete, error_class, appended, r#type: Outcome::Ok } => {
                 Act::DeadLetter {
                     id,
@@ -151,6 +158,7 @@ struct Fields<'a> {
     due: Option<u64>,
     offset: Option<i64>,
     appended: Option<u64>,
+    part: Option<u32>,
     poison: Option<bool>,
     intact: Option<bool>,
     complete: Option<bool>,
@@ -179,6 +187,7 @@ impl<'a> Fields<'a> {
                 "due" => fields.due.replace(cursor.unsigned()?).is_none(),
                 "offset" => fields.offset.replace(cursor.signed()?).is_none(),
                 "appended" => fields.appended.replace(cursor.unsigned()?).is_none(),
+                "part" => fields.part.replace(u32::try_from(cursor.unsigned()?).ok()?).is_none(),
                 "poison" => fields.poison.replace(cursor.boolean()?).is_none(),
                 "intact" => fields.intact.replace(cursor.boolean()?).is_none(),
                 "complete" => fields.complete.replace(cursor.boolean()?).is_none(),
@@ -229,6 +238,7 @@ impl<'a> Fields<'a> {
                 tp: self.tp?,
                 offset: self.offset?,
                 appended: self.appended,
+                part: self.part,
             })?,
             "dead-letter" => found(Act::DeadLetter {
                 id: self.id?,
@@ -347,6 +357,7 @@ mod tests {
             r#"{"t":50,"actor":"member-0","op":"commit","type":"ok","tp":"orders/3","offset":13}"#,
             r#"{"t":100,"op":"log-read","type":"ok","id":"17","tp":"orders/3","offset":12,"intact":false}"#,
             r#"{"t":110,"op":"effect","type":"ok","id":"17","key":"k7","seq":4,"tp":"orders.out/3","offset":11,"appended":7}"#,
+            r#"{"t":110,"op":"effect","type":"ok","id":"17","tp":"orders.out/3","offset":11,"part":1}"#,
             r#"{"t":120, "op": "dead-letter","type":"ok","id":"20","tp":"orders.dlq/3","offset":-1,"complete":true}"#,
         ];
         for line in lines {
@@ -401,9 +412,9 @@ mod tests {
         };
         let number = any::<u32>().prop_map(|n| n.to_string()).boxed();
         let word = "\"[a-z0-9]{1,5}\"".boxed();
-        let names = &["t", "actor", "id", "tp", "key", "seq", "due", "offset", "appended", "poison", "intact"];
+        let names = &["t", "actor", "id", "tp", "key", "seq", "due", "offset", "appended", "part", "poison", "intact"];
         prop_oneof![
-            4 => own(&["seq", "due", "appended"], number),
+            4 => own(&["seq", "due", "appended", "part"], number),
             4 => own(&["actor", "key"], word),
             1 => own(names, value().boxed()),
             1 => own(&["complete", "type", "op", "x"], value().boxed()),

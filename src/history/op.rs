@@ -199,7 +199,8 @@ pub enum Op {
         #[serde(default = "yes", skip_serializing_if = "is_true")]
         intact: bool,
     },
-    /// Found in the output topic. `appended`: when the broker appended it, on the run's clock.
+    /// Found in the output topic. `appended`: when the broker appended it, on the run's clock. `part`: which of its record's
+    /// effects it is, where the plan has several.
     Effect {
         r#type: Outcome,
         id: String,
@@ -211,6 +212,8 @@ pub enum Op {
         offset: i64,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         appended: Option<Nanos>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        part: Option<u32>,
     },
     /// Found in the dead-letter topic. `complete`: every header that the subject's convention promises is there.
     DeadLetter {

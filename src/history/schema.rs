@@ -112,7 +112,7 @@ fn every_event() -> Vec<Op> {
         Op::Deliver { r#type, id: id.clone(), tp: tp.clone(), offset: 1 },
         Op::Commit { r#type, tp: tp.clone(), offset: 2, error },
         Op::LogRead { r#type, id: id.clone(), tp: tp.clone(), offset: 1, intact: false },
-        Op::Effect { r#type, id: id.clone(), key, seq, tp: tp.clone(), offset: 1, appended },
+        Op::Effect { r#type, id: id.clone(), key, seq, tp: tp.clone(), offset: 1, appended, part: Some(1) },
         Op::DeadLetter {
             r#type,
             id,

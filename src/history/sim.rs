@@ -130,8 +130,7 @@ impl Sim {
             };
             let place = ends.entry(out(partition)).or_insert(0);
             let (tp, appended) = (out(partition), Some(ms(at)));
-            story =
-                story.event(Op::Effect { r#type: Outcome::Ok, id, key: None, seq: None, tp, offset: *place, appended });
+            story = story.effect_in(tp, &id, *place, appended, None);
             *place += 1;
         }
         for partition in 0..self.partitions {

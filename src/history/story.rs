@@ -139,11 +139,28 @@ impl Story {
         self.by("member-0", Op::Deliver { r#type: Outcome::Ok, id: id.to_owned(), tp: tp(0), offset })
     }
 
-    pub fn effect(mut self, id: &str, offset: i64) -> Self {
-        self.reaches(&out(0), offset);
+    pub fn effect(self, id: &str, offset: i64) -> Self {
         let appended = Some(ms(self.now));
-        let id = id.to_owned();
-        self.event(Op::Effect { r#type: Outcome::Ok, id, key: None, seq: None, tp: out(0), offset, appended })
+        self.effect_in(out(0), id, offset, appended, None)
+    }
+
+    /// One of several effects of a record.
+    pub fn part(self, id: &str, offset: i64, part: u32) -> Self {
+        let appended = Some(ms(self.now));
+        self.effect_in(out(0), id, offset, appended, Some(part))
+    }
+
+    pub fn effect_in(
+        mut self,
+        tp: TopicPartition,
+        id: &str,
+        offset: i64,
+        appended: Option<Nanos>,
+        part: Option<u32>,
+    ) -> Self {
+        self.reaches(&tp, offset);
+        let (r#type, id, key, seq) = (Outcome::Ok, id.to_owned(), None, None);
+        self.event(Op::Effect { r#type, id, key, seq, tp, offset, appended, part })
     }
 
     pub fn dead(self, id: &str, offset: i64) -> Self {
@@ -318,6 +335,28 @@ pub(crate) fn plan() -> Plan {
             on_time: Duration::from_millis(50),
         },
     }
+}
+
+/// A plan without faults whose subject is somebody's own, owes so many effects and leaves these keys out.
+pub(crate) fn owing(effects: u32, drops: &[&str]) -> Plan {
+    let mut plan = plan();
+    plan.faults.clear();
+    plan.subject.kind = SubjectKind::Process;
+    plan.subject.foreign = Some(ForeignPlan {
+        image: None,
+        command: vec!["app".into()],
+        env: BTreeMap::new(),
+        identity: Identity::Header,
+        dead_letter_headers: HeaderConvention::None,
+        ready: Ready::GroupStable(Duration::from_secs(60)),
+        stop_grace: Duration::from_secs(10),
+        ordered: false,
+        exactly_once: false,
+        metrics: None,
+        effects,
+        drops: drops.iter().map(|key| (*key).to_owned()).collect(),
+    });
+    plan
 }
 
 /// A cut of `lasts` seconds, `at` seconds after the baseline.

@@ -5,9 +5,10 @@ use serde_json::json;
 
 use super::{Judgement, judge};
 use crate::history::sim::{Away, Sim};
-use crate::history::story::{cut, tp};
+use crate::history::story::{cut, owing, tp};
 use crate::plan::{FaultKind, FaultPlan, Limit, Since, Target};
 use crate::recovery::Recovery;
+use crate::verdict::Verdict;
 
 fn judged(sim: &Sim) -> Judgement {
     judge(&sim.story().history())
@@ -72,6 +73,26 @@ fn a_consumer_s_recovery_is_measured_exactly() {
         about(recovery.ttr_s, (back - 10_000) as f64 / 1e3);
         assert!(recovery.worst_scope.unwrap().ends_with(" effect"));
     }
+}
+
+#[test]
+fn what_is_left_out_on_purpose_never_was_an_operation() {
+    // A key a topic partition: the last one's effects never come.
+    let sim = |drops: &[&str]| {
+        let mut sim = Sim { effects: vec![(0, 6_000, 11_250), (2, 0, u64::MAX)], ..Sim::new(3) };
+        sim.plan.subject = owing(1, drops).subject;
+        sim
+    };
+    let judgement = judged(&sim(&["k2"]));
+    assert_eq!(judgement.verdict, Verdict::Pass, "{:?}", judgement.reasons);
+    let recovery = judgement.recovery.unwrap();
+    about(recovery.ttr_s, 1.25);
+    assert_eq!((recovery.recovered, recovery.drained), (true, Some(true)));
+    assert_eq!(recovery.worst_scope.as_deref(), Some("orders/0 effect"));
+    assert!(judgement.integrity.filtered > 1_900 && judgement.integrity.lost == 0);
+    let judgement = judged(&sim(&[]));
+    assert_eq!(judgement.verdict, Verdict::Fail);
+    assert!(!judgement.recovery.unwrap().recovered && judgement.integrity.lost > 1_900);
 }
 
 #[test]

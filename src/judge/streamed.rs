@@ -2,7 +2,7 @@
 
 use super::{judge, judge_ledger};
 use crate::history::sim::{Away, Sim};
-use crate::history::story::Story;
+use crate::history::story::{Story, owing};
 use crate::history::{Outcome, read_history};
 
 fn same(story: &Story) {
@@ -44,4 +44,14 @@ fn runs_of_every_kind_of_trouble() {
     let story = story.dead_of("13", 1, "non-retriable").dead_of("11", 2, "temporary");
     same(&story.clone().end());
     same(&story);
+}
+
+#[test]
+fn runs_with_several_effects_and_with_records_that_are_left_out() {
+    let story =
+        Story::new().planned(owing(2, &["b"])).invoke("1").ok("1", 0).log("1", 0).part("1", 0, 0).part("1", 1, 1);
+    let story = story.invoke_as("2", 0, "b", Some(0), false).ok("2", 1).log("2", 1).invoke("3").ok("3", 2).log("3", 2);
+    let story = story.part("3", 2, 1).part("3", 3, 1).effect("3", 4).part("2", 5, 7).end();
+    same(&story);
+    same(&story.planned(owing(1, &["k"])));
 }

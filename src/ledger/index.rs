@@ -193,6 +193,11 @@ impl Keys {
         number
     }
 
+    /// The number of `key`, if the history mentions it.
+    pub fn find(&self, key: &str) -> Option<u32> {
+        self.numbers.get(key).copied()
+    }
+
     /// The key of a number that this list gave out.
     pub fn name(&self, number: u32) -> &str {
         &self.names[number as usize]

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::Ledger;
-use crate::history::{Entry, Event, History, HistoryError, Op, Reader};
+use crate::history::{Entry, Event, Header, History, HistoryError, Op, Reader};
 
 /// Reads a history line by line into its ledger. The history beside it holds the events that are not about one record:
 /// phases, faults, signals, assignments.
 pub fn read(path: &Path) -> Result<(History, Ledger), HistoryError> {
     let mut reader = Reader::open(path)?;
-    let mut intake = Intake::default();
+    let mut intake = Intake::of(&reader.header);
     while let Some(entries) = reader.batch()? {
         intake.take(entries);
     }
@@ -17,13 +17,18 @@ pub fn read(path: &Path) -> Result<(History, Ledger), HistoryError> {
 }
 
 /// A ledger in the making.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Intake {
     ledger: Ledger,
     kept: Vec<Event>,
 }
 
 impl Intake {
+    /// For a history with this header, whose plan says what each record is owed.
+    pub fn of(header: &Header) -> Self {
+        Self { ledger: Ledger::owing(header), kept: Vec::new() }
+    }
+
     /// Takes in what a [`Reader`] brought, in the order of the history.
     pub fn take(&mut self, entries: Vec<Entry<'_>>) {
         for entry in entries {

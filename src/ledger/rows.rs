@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::column::{Column, Names, Numbers, Shared, Times};
 use super::index::Tp;
-use super::{Actor, Ledger, Sent};
+use super::{Actor, Ledger, Sent, Strange};
 use crate::clock::Nanos;
 
 /// What is counted of a row, by its place in the packed word: two bits each.
@@ -50,7 +50,8 @@ pub(super) struct Rows {
     pub due: Times,
     /// First acknowledgement.
     pub acked: Times,
-    /// When its first effect or dead letter was appended.
+    /// When its first effect or dead letter was appended; with several effects a record only the dead letter, until the
+    /// history ends.
     pub served: Times,
     pub key: Names,
     pub seq: Numbers,
@@ -183,7 +184,7 @@ impl<'l> Row<'l> {
         self.ledger.rows.acked.get(self.number)
     }
 
-    /// When its first effect or dead letter was appended.
+    /// When its first effect or dead letter was appended; where it is owed several effects, the first of the last one.
     pub fn served_at(self) -> Option<Nanos> {
         self.ledger.rows.served.get(self.number)
     }
@@ -216,7 +217,44 @@ impl<'l> Row<'l> {
 
     /// Distinct places in the output topic.
     pub fn effects(self) -> u32 {
-        self.count(Count::Effects)
+        let parts = &self.ledger.parts;
+        if parts.several() { parts.effects(self.number) } else { self.count(Count::Effects) }
+    }
+
+    /// Of those, the ones beyond the first, of each part where it has several.
+    pub fn surplus_effects(self) -> u32 {
+        let parts = &self.ledger.parts;
+        if parts.several() { parts.surplus(self.number) } else { self.effects().saturating_sub(1) }
+    }
+
+    /// Where it has several: parts that were found more than once, and how many times.
+    pub fn repeated_parts(self) -> impl Iterator<Item = (u32, u32)> + use<'l> {
+        self.ledger.parts.again(self.number).map(|(part, again)| (part, again + 1))
+    }
+
+    /// How many effects there are of the part that has most.
+    pub fn copies(self) -> u32 {
+        let parts = &self.ledger.parts;
+        if parts.several() { self.repeated_parts().map(|(_, n)| n).max().unwrap_or(1) } else { self.effects() }
+    }
+
+    /// Parts that it lacks, where it has several.
+    pub fn missing_parts(self) -> impl Iterator<Item = u32> + use<'l> {
+        let parts = &self.ledger.parts;
+        let missing = if parts.several() { parts.missing(self.number) } else { 0 };
+        (0..u32::BITS).filter(move |part| missing & 1 << part != 0)
+    }
+
+    /// Effects that are none of its parts, where it has several.
+    pub fn strange_effects(self) -> Option<Strange> {
+        self.ledger.parts.strange(self.number)
+    }
+
+    /// Its key is one that the application leaves out on purpose: no effect is owed.
+    #[inline]
+    pub fn filtered(self) -> bool {
+        let filtered = &self.ledger.filtered;
+        !filtered.is_empty() && self.key_number().is_some_and(|key| filtered[key as usize])
     }
 
     /// Distinct places in the dead-letter topic.
@@ -246,12 +284,19 @@ impl<'l> Row<'l> {
 
     /// Somebody read it from the log, or saw what the application made of it.
     pub fn found(self) -> bool {
-        self.in_log() > 0 || self.served()
+        self.in_log() > 0 || self.handled()
     }
 
-    /// It has an effect or a dead letter.
-    pub fn served(self) -> bool {
+    /// It has an effect, whole or not, or a dead letter.
+    pub fn handled(self) -> bool {
         self.effects() > 0 || self.dead_letters() > 0
+    }
+
+    /// It has every effect that it is owed, or a dead letter.
+    pub fn served(self) -> bool {
+        let parts = &self.ledger.parts;
+        let whole = if parts.several() { parts.missing(self.number) == 0 } else { self.effects() > 0 };
+        whole || self.dead_letters() > 0
     }
 }
 

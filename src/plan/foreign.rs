@@ -35,12 +35,41 @@ pub struct ForeignPlan {
     /// Effects of one key come in the order of their sends: `reordered` is fatal.
     #[serde(default)]
     pub ordered: bool,
-    /// One record, one effect: `duplicate-effect` is fatal.
+    /// One record, one effect (of each part): `duplicate-effect` is fatal.
     #[serde(default)]
     pub exactly_once: bool,
+    /// Effects of each record; several are told apart by [`PART_HEADER`].
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub effects: u32,
+    /// Keys whose records it leaves out on purpose, as the file lists them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drops: Vec<String>,
     /// Metrics that become signals of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<MetricsPlan>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(effects: &u32) -> bool {
+    *effects == 1
+}
+
+/// The header that tells a record's effects apart where it has several: `0`, `1`, … as text.
+pub const PART_HEADER: &str = "seaworthy-part";
+
+/// The most effects that a record can have.
+pub const MOST_EFFECTS: u32 = 32;
+
+/// What the application owes for each record that it processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owed<'p> {
+    /// So many effects.
+    pub effects: u32,
+    /// Nothing for records with these keys.
+    pub drops: &'p [String],
 }
 
 /// Names that may stand in braces in `command` and `env`, and what each becomes.
@@ -159,5 +188,17 @@ mod tests {
     fn known_placeholders_are_replaced_and_all_else_stays() {
         let value = |name: &str| (name == "input").then(|| "orders".to_owned());
         assert_eq!(fill(r#"{input}/{"a":"{input}"} {other} {"#, value), r#"orders/{"a":"orders"} {other} {"#);
+    }
+
+    #[test]
+    fn a_plan_from_before_there_were_parts_and_filters_owes_one_effect_for_each_record() {
+        let text = "command = [\"app\"]\nstop-grace = \"10s\"\n[ready]\ngroup-stable = \"1m\"\n";
+        let plan: ForeignPlan = toml::from_str(text).unwrap();
+        assert_eq!((plan.effects, &plan.drops[..]), (1, &[][..]));
+        // And is written as it was.
+        let written = toml::to_string(&plan).unwrap();
+        assert!(!written.contains("effects") && !written.contains("drops"), "{written}");
+        let more = ForeignPlan { effects: 3, drops: vec!["k1".into()], ..plan };
+        assert_eq!(toml::from_str::<ForeignPlan>(&toml::to_string(&more).unwrap()).unwrap(), more);
     }
 }

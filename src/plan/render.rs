@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::{
-    Between, Direction, FaultKind, FaultPlan, Limit, MemberSelector, Plan, ProgressOf, Since, StepAction, Timeline,
-    floors,
+    Between, Direction, FaultKind, FaultPlan, Limit, MemberSelector, PART_HEADER, Plan, ProgressOf, Since, StepAction,
+    Timeline, floors,
 };
 
 mod page;
@@ -124,6 +124,13 @@ impl Plan {
             for (key, value) in values {
                 writeln!(out, "             {table}: {key} = {value}")?;
             }
+        }
+        let owed = subject.owed();
+        if owed.effects > 1 {
+            writeln!(out, "             effects: {} of each record, by the header {PART_HEADER}", owed.effects)?;
+        }
+        if !owed.drops.is_empty() {
+            writeln!(out, "             drops: {}", owed.drops.join(", "))?;
         }
         if let Some(defect) = subject.defect {
             writeln!(out, "             with a defect on purpose: {}", word(&defect))?;

@@ -32,14 +32,14 @@ pub fn drain(ledger: &Ledger, baseline: Option<(Nanos, Nanos)>, zero: Nanos, end
 /// Above this a backlog has not drained; `None` as for [`drain`].
 pub fn backlog_threshold(ledger: &Ledger, baseline: Option<(Nanos, Nanos)>) -> Option<i64> {
     let baseline = baseline.filter(|(from, to)| from < to)?;
-    let served = ledger.rows().any(|row| row.acked().is_some() && row.served_at().is_some());
+    let served = ledger.rows().any(|row| row.acked().is_some() && row.served_at().is_some() && !row.filtered());
     served.then(|| threshold(steps(ledger), baseline))
 }
 
-/// Each acknowledgement and each first effect or dead letter of an acknowledged record, by time; of what happened at
-/// once, the effects first.
+/// Each acknowledgement of a record that is owed service, and the moment at which it was served, by time; of what happened
+/// at once, the effects first.
 pub(super) fn steps(ledger: &Ledger) -> impl Iterator<Item = (Nanos, i64)> {
-    let acked = |row| ledger.row(row).acked();
+    let acked = |row| Some(ledger.row(row)).filter(|row| !row.filtered())?.acked();
     let served = move |row| Some(ledger.row(row).served_at()?.max(acked(row)?));
     let rows = ledger.len() as u32;
     let (mut acks, mut effects) = (InOrder::of(rows, acked).peekable(), InOrder::of(rows, served).peekable());

@@ -187,7 +187,8 @@ impl Iterator for Ops<'_> {
 impl ExactSizeIterator for Ops<'_> {}
 
 /// Sorts a ledger's records into tracks. `from` and `until` bound the due times: the baseline's begin, the load's end.
-/// A history whose effects have no times has no effect tracks.
+/// A history whose effects have no times has no effect tracks. What the application leaves out owes no effect, and has no
+/// operation on them.
 pub fn tracks(ledger: &Ledger, input: &str, from: Nanos, until: Nanos) -> Vec<Track> {
     let homes = Homes::of(ledger);
     let nowhere = TopicPartition::new(input, -1);
@@ -202,14 +203,19 @@ pub fn tracks(ledger: &Ledger, input: &str, from: Nanos, until: Nanos) -> Vec<Tr
         if row.due().is_some_and(|due| within.contains(&due)) {
             sends[home.map_or(lost, Tp::index)].push(row.number);
         }
-        if let (Some(acked), Some(home)) = (row.acked().filter(|acked| within.contains(acked)), home) {
+        if let (Some(acked), Some(home)) = (row.acked().filter(|acked| within.contains(acked)), home)
+            && !row.filtered()
+        {
             timed |= row.served_at().is_some();
             if !row.placed() {
                 strays.push((home.index(), Served::of(row, acked, i64::MAX)));
             }
         }
     }
-    let acked = |number: u32| ledger.row(number).acked().filter(|acked| within.contains(acked));
+    let acked = |number: u32| {
+        let row = ledger.row(number);
+        row.acked().filter(|acked| within.contains(acked) && !row.filtered())
+    };
     let mut effects: Vec<Tp> = Vec::new();
     if timed {
         for (number, offset, at) in ledger.first_acks() {

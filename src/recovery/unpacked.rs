@@ -10,7 +10,7 @@ use super::backlog;
 use super::health::{Marked, edges, unhealthy};
 use super::ops::{Op, Stream, tracks};
 use crate::clock::Nanos;
-use crate::history::story::{Story, out, tp};
+use crate::history::story::{Story, out, owing, tp};
 use crate::history::{Event, History, Op as HistoryOp, Outcome};
 use crate::ledger::{Ledger, Sent};
 use crate::plan::TopicPartition;
@@ -46,6 +46,7 @@ fn plain_tracks(ledger: &Ledger, input: &str, from: Nanos, until: Nanos) -> Vec<
         }
         if let (Some(acked), Some(_)) = (row.acked(), home)
             && (from..until).contains(&acked)
+            && !row.filtered()
         {
             timed |= row.served_at().is_some();
             let order = (offsets[row.number as usize], acked);
@@ -194,7 +195,7 @@ fn runs(
 fn plain_steps(ledger: &Ledger) -> Option<Vec<(Nanos, i64)>> {
     let mut steps: Vec<(Nanos, i64)> = Vec::new();
     let mut served = 0;
-    for row in ledger.rows() {
+    for row in ledger.rows().filter(|row| !row.filtered()) {
         let Some(acked) = row.acked() else { continue };
         steps.push((acked, 1));
         if let Some(at) = row.served_at() {
@@ -262,9 +263,13 @@ fn history(records: &[Record], tame: bool) -> History {
             history.events.push(send(Outcome::Ok, t + after, at, offset));
         }
         if let Some(after) = record.served {
-            let (tp, offset, appended) = (out(0), number as i64, Some(t + after));
-            let effect = HistoryOp::Effect { r#type: Outcome::Ok, id, key: None, seq: None, tp, offset, appended };
-            history.events.push(event(t, effect));
+            // With one effect a record the second one is a duplicate, later than the first.
+            for part in 0..2 {
+                let (tp, offset, appended) = (out(part), number as i64, Some(t + after * (1 + part as u64)));
+                let (r#type, id, part) = (Outcome::Ok, id.clone(), Some(part as u32));
+                let effect = HistoryOp::Effect { r#type, id, key: None, seq: None, tp, offset, appended, part };
+                history.events.push(event(t, effect));
+            }
         }
     }
     history
@@ -275,12 +280,19 @@ proptest! {
     fn packed_tracks_are_the_plain_ones(
         records in records(),
         tame: bool,
+        // Among them none that a record has.
+        drops in prop::sample::subsequence(vec!["k0", "k1", "k2", "k7"], 0..=4),
+        effects in 1..3u32,
         from in 0..2_000_000_000u64,
         length in 0..8_000_000_000u64,
         limit in 0..60_000_000u64,
         window in 1..2_000_000_000u64,
     ) {
-        let ledger = Ledger::of(&history(&records, tame));
+        let mut history = history(&records, tame);
+        if effects > 1 || !drops.is_empty() {
+            history.header.plan = Some(Box::new(owing(effects, &drops)));
+        }
+        let ledger = Ledger::of(&history);
         let until = from + length;
         let (packed, plain) = (tracks(&ledger, "orders", from, until), plain_tracks(&ledger, "orders", from, until));
         prop_assert_eq!(packed.len(), plain.len());
@@ -305,7 +317,8 @@ proptest! {
         let steps: Vec<(Nanos, i64)> = backlog::steps(&ledger).collect();
         prop_assert_eq!(steps, plain_steps(&ledger).unwrap_or_else(|| {
             // Nothing was served: acknowledgements alone.
-            let mut acked: Vec<(Nanos, i64)> = ledger.rows().filter_map(|row| Some((row.acked()?, 1))).collect();
+            let owed = ledger.rows().filter(|row| !row.filtered());
+            let mut acked: Vec<(Nanos, i64)> = owed.filter_map(|row| Some((row.acked()?, 1))).collect();
             acked.sort_unstable();
             acked
         }));

@@ -137,6 +137,7 @@ pub(super) fn records(counts: &Integrity) -> String {
         format!("{} dead-lettered", number(counts.dead_lettered)),
     ];
     let extra = [
+        (counts.filtered, "left out on purpose"),
         (counts.duplicates_in_log, "duplicates in the log"),
         (counts.duplicate_effects, "duplicate effects"),
         (counts.redelivered, "redelivered"),

@@ -209,7 +209,7 @@ impl Grid {
         }
         // The highest within each fine bucket, and where it stood at its end.
         let mut steps: Vec<(Nanos, i64)> = Vec::new();
-        for row in ledger.rows() {
+        for row in ledger.rows().filter(|row| !row.filtered()) {
             let Some(acked) = row.acked() else { continue };
             steps.push((acked, 1));
             steps.extend(row.served_at().map(|at| (at.max(acked), -1)));

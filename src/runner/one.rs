@@ -184,7 +184,7 @@ impl Stage<'_> {
             SubjectKind::Pipeline => cluster.suit_client(&settings.client, &plan.subject.client).await?,
             SubjectKind::Process | SubjectKind::Container | SubjectKind::Custom => plan.subject.client.clone(),
         };
-        let sent = Arc::new(SentLedger::default());
+        let sent = Arc::new(SentLedger::of(plan));
         let subject = self.subject(cluster, client)?;
         let sink = self.sink(cluster, &settings, &sent)?;
         for member in 0..plan.subject.members {
@@ -301,6 +301,7 @@ impl Stage<'_> {
         let (recorder, sent) = (self.recorder.clone(), sent.clone());
         let foreign = plan.subject.foreign.as_ref();
         let identity = foreign.map_or(Identity::Header, |foreign| foreign.identity.clone());
+        let several = plan.subject.owed().effects > 1;
         let dead_letter_headers = match foreign.map(|foreign| foreign.dead_letter_headers) {
             Some(HeaderConvention::None) => no_headers_promised,
             Some(HeaderConvention::Seaworthy) | None => dead_letter_headers,
@@ -308,7 +309,7 @@ impl Stage<'_> {
         let read = tokio::task::spawn_blocking(move || {
             let identity = &identity;
             let (bootstrap, topics) = (&bootstrap, &topics);
-            let read = FinalRead { bootstrap, topics, partitions, limit, dead_letter_headers, identity };
+            let read = FinalRead { bootstrap, topics, partitions, limit, dead_letter_headers, identity, several };
             read.run(&recorder, &sent)
         });
         read.await.map_err(|e| RunError::Internal(format!("the final read: {e}")))??;

@@ -71,9 +71,9 @@ pub(super) async fn high_watermarks(
 /// What the progress shows of the state of things.
 pub(super) struct Gauges {
     phase: Mutex<&'static str>,
-    /// Acked minus effects minus dead letters; `u64::MAX`: not measured.
+    /// Acked and not left out, minus served, minus dead letters; `u64::MAX`: not measured.
     backlog: AtomicU64,
-    /// Effects and dead letters at the last look that was answered.
+    /// Served records and dead letters at the last look that was answered.
     done: AtomicU64,
     injected: AtomicU64,
 }
@@ -115,8 +115,8 @@ impl Gauges {
     }
 
     /// `done`: `None` while a leader of the output topics cannot be asked.
-    fn look(&self, acked: u64, done: Option<u64>) {
-        self.backlog.store(done.map_or(u64::MAX, |done| acked.saturating_sub(done)), Relaxed);
+    fn look(&self, owed: u64, done: Option<u64>) {
+        self.backlog.store(done.map_or(u64::MAX, |done| owed.saturating_sub(done)), Relaxed);
         if let Some(done) = done {
             self.done.store(done, Relaxed);
         }
@@ -141,7 +141,8 @@ pub(super) async fn ticks(
         let counters = &sent.counters;
         let acked_now = counters.acked.load(Relaxed);
         let errors_now = counters.failed.load(Relaxed) + counters.indeterminate.load(Relaxed);
-        gauges.look(acked_now, done(&plan, &*cluster).await);
+        let owed = acked_now.saturating_sub(counters.filtered.load(Relaxed));
+        gauges.look(owed, done(&plan, &*cluster).await);
         let (ok, bad) = (acked_now - acked, errors_now - errors);
         (acked, errors) = (acked_now, errors_now);
         let since = gauges.injected.load(Relaxed);
@@ -158,12 +159,14 @@ pub(super) async fn ticks(
     }
 }
 
-/// Effects and dead letters; `None` while a leader of the two topics cannot be asked.
+/// Served records and dead letters; `None` while a leader of the two topics cannot be asked. Where a record has several
+/// effects, as many as would be whole if none lacked a part.
 async fn done(plan: &Plan, cluster: &dyn Cluster) -> Option<u64> {
     let mut done = 0;
-    for topic in [plan.topic.output(), plan.topic.dead_letter()] {
+    let each = u64::from(plan.subject.owed().effects);
+    for (topic, each) in [(plan.topic.output(), each), (plan.topic.dead_letter(), 1)] {
         let ends = tokio::time::timeout(TICK / 2, cluster.end_offsets(&topic)).await.ok()?.ok()?;
-        done += ends.values().map(|end| u64::try_from(*end).unwrap_or(0)).sum::<u64>();
+        done += ends.values().map(|end| u64::try_from(*end).unwrap_or(0)).sum::<u64>() / each;
     }
     Some(done)
 }

@@ -107,7 +107,9 @@ fn problems(plan: &Plan, capabilities: &Capabilities) -> Vec<(Vec<String>, Diagn
         let load = &plan.workload;
         let records = f64::from(load.rate) * plan.load_time().as_secs_f64();
         let each = (load.size as u64).saturating_add(BYTES_BESIDE_THE_VALUE) as f64;
-        let bytes = records * each / f64::from(plan.topic.partitions.max(1));
+        // The output topic holds as much for every effect.
+        let effects = f64::from(plan.subject.owed().effects);
+        let bytes = records * each * effects / f64::from(plan.topic.partitions.max(1));
         if bytes > limit as f64 {
             let diagnostic = Diagnostic::error(
                 codes::WORKLOAD_TOO_LARGE,

@@ -3,6 +3,8 @@
 //! The reader takes the names that it knows from here, the JSON Schema and the tables of `docs/scenarios.md` are made of
 //! it, and tests hold the defaults and types against what the reader does. So a key that is not here does not exist.
 
+use crate::plan::MOST_EFFECTS;
+
 use super::raw::{ALERT_KINDS, BREAKER_STATES, ERROR_CLASSES, PROFILES};
 
 mod faults;
@@ -289,7 +291,19 @@ pub static SUBJECT: Table = Table {
             "exactly-once",
             Flag,
             Is("false"),
-            "not for the pipeline: one record, one effect; `duplicate-effect` is fatal.",
+            "not for the pipeline: one record, one effect (of each part); `duplicate-effect` is fatal.",
+        ),
+        key(
+            "effects",
+            Whole(1, MOST_EFFECTS as i64),
+            Is("1"),
+            "not for the pipeline: effects of each record. Several are told apart by the header seaworthy-part: 0, 1, … as text.",
+        ),
+        key(
+            "drops",
+            Texts,
+            Is("[]"),
+            "not for the pipeline: keys whose records it leaves out on purpose, of the workload's k0, k1, …; they need no effect, and one is `filtered-but-served`.",
         ),
         key(
             "metrics",

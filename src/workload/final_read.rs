@@ -15,7 +15,7 @@ use super::ledger::SentLedger;
 use super::record::RecordBody;
 use crate::clock::Clock;
 use crate::history::{Op, Origin, Outcome, Recorder, Topics};
-use crate::plan::{Identity, TopicPartition};
+use crate::plan::{Identity, TopicPartition, WorkloadPlan};
 
 /// Why the final read could not even begin.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +59,8 @@ pub struct FinalRead<'a> {
     pub dead_letter_headers: DeadLetterHeaders,
     /// Of output and dead-letter records; the input topic's are the workload's own.
     pub identity: &'a Identity,
+    /// Records have several effects each, which a header tells apart.
+    pub several: bool,
 }
 
 /// What was found.
@@ -173,8 +175,9 @@ impl FinalRead<'_> {
         } else if *tp.topic == *self.topics.output {
             found.effects += 1;
             let row = id.parse().ok().and_then(|id| sent.row(id));
-            let (key, seq) = (row.map(|r| format!("k{}", r.key)), row.map(|r| r.seq));
-            Op::Effect { r#type, id, key, seq, tp, offset, appended }
+            let (key, seq) = (row.map(|r| WorkloadPlan::record_key(r.key)), row.map(|r| r.seq));
+            let part = if self.several { identity::part(message) } else { None };
+            Op::Effect { r#type, id, key, seq, tp, offset, appended, part }
         } else {
             found.dead_letters += 1;
             let LetterHeaders { origin, complete, error_class } = (self.dead_letter_headers)(message);

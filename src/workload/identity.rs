@@ -4,7 +4,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 
 use super::IDENTITY_HEADER;
 use super::record::{POISON_PREFIX, RecordBody};
-use crate::plan::Identity;
+use crate::plan::{Identity, PART_HEADER};
 
 /// The record's identity by the scenario's convention, or a name that says where the stranger stands.
 pub(super) fn of(message: &BorrowedMessage<'_>, convention: &Identity) -> String {
@@ -16,6 +16,17 @@ pub(super) fn of(message: &BorrowedMessage<'_>, convention: &Identity) -> String
     found.unwrap_or_else(|| {
         format!("without identity at {}/{}@{}", message.topic(), message.partition(), message.offset())
     })
+}
+
+/// Which of its record's effects it is; `None`: it does not say, or says something else than a number.
+pub(super) fn part(message: &BorrowedMessage<'_>) -> Option<u32> {
+    message.headers()?.iter().find(|header| header.key == PART_HEADER)?.value.and_then(number)
+}
+
+/// Digits alone, as text.
+fn number(value: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    text.parse().ok()
 }
 
 fn header(message: &BorrowedMessage<'_>) -> Option<String> {
@@ -53,6 +64,14 @@ mod tests {
             assert_eq!(by_pointer(nothing, "/id"), None);
         }
         assert_eq!(by_pointer(br#"{"order":{"id":"o-1"}}"#, "/order/id").as_deref(), Some("o-1"));
+    }
+
+    #[test]
+    fn a_part_s_number_is_digits_as_text() {
+        assert_eq!([&b"0"[..], b"31", b"007"].map(number), [Some(0), Some(31), Some(7)]);
+        for other in [&b""[..], b"+1", b"-1", b" 1", b"1.0", b"one", &[0, 0, 0, 1], b"99999999999", b"\xff"] {
+            assert_eq!(number(other), None, "{other:?}");
+        }
     }
 
     #[test]

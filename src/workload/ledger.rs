@@ -1,10 +1,12 @@
 //! What was sent, kept in memory while the load runs: the final read needs key and sequence number by identity,
 //! and the progress display needs counts.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::clock::Nanos;
+use crate::plan::Plan;
 
 /// One sent record. Identities are dense: a record's is its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub struct SentLedger {
     rows: Mutex<Vec<SentRow>>,
     /// Lateness of each hand-over: handed to the client minus due, in nanoseconds.
     lateness: Mutex<Vec<u32>>,
+    /// Numbers of the keys that the application leaves out.
+    drops: BTreeSet<u32>,
     pub counters: Counters,
 }
 
@@ -30,6 +34,8 @@ pub struct Counters {
     pub acked: AtomicU64,
     pub failed: AtomicU64,
     pub indeterminate: AtomicU64,
+    /// Of the acknowledged ones, those that the application leaves out.
+    pub filtered: AtomicU64,
 }
 
 impl Counters {
@@ -41,6 +47,20 @@ impl Counters {
 }
 
 impl SentLedger {
+    /// An empty one, of a load of which the application leaves out what the plan says.
+    pub fn of(plan: &Plan) -> Self {
+        let drops = plan.subject.owed().drops.iter().filter_map(|key| plan.workload.number_of(key)).collect();
+        Self { drops, ..Self::default() }
+    }
+
+    /// Counts an acknowledgement.
+    pub(super) fn acknowledged(&self, id: u64) {
+        self.counters.acked.fetch_add(1, Relaxed);
+        if !self.drops.is_empty() && self.row(id).is_some_and(|row| self.drops.contains(&row.key)) {
+            self.counters.filtered.fetch_add(1, Relaxed);
+        }
+    }
+
     pub(super) fn attempt(&self, row: SentRow, due: Nanos, handed: Nanos) {
         lock(&self.rows).push(row);
         lock(&self.lateness).push(u32::try_from(handed.saturating_sub(due)).unwrap_or(u32::MAX));

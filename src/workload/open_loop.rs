@@ -11,7 +11,7 @@ use super::record::RecordBody;
 use super::sink::{Outgoing, Sink};
 use crate::clock::Nanos;
 use crate::history::{Op, Outcome, Recorder};
-use crate::plan::{Plan, TopicPartition};
+use crate::plan::{Plan, TopicPartition, WorkloadPlan};
 use crate::rng::{self, Rng};
 
 /// What is offered.
@@ -141,7 +141,7 @@ fn offer(spec: &LoadSpec, sink: &Sink, recorder: &Recorder, ledger: &SentLedger,
         sequences[key as usize] += 1;
         let share = spec.poison.max(f64::from_bits(shared.poison.load(Relaxed)));
         let poison = share > 0.0 && rng::hash_share(rng::hash(spec.seed ^ 0x706f_6973, &id.to_le_bytes())) < share;
-        let name = format!("k{key}");
+        let name = WorkloadPlan::record_key(key);
         let value = RecordBody { id, key: name.as_str().into(), seq, poison }.encode(spec.size);
         let tp = &tps[key as usize % tps.len()];
         let handed = clock.now();

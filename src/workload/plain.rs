@@ -58,7 +58,7 @@ impl ProducerContext for Reports {
 
 impl Reports {
     fn acked(&self, id: u64, tp: TopicPartition, offset: i64) {
-        self.ledger.counters.acked.fetch_add(1, Relaxed);
+        self.ledger.acknowledged(id);
         self.record(Outcome::Ok, id, tp, (offset >= 0).then_some(offset), None);
     }
 

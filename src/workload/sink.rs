@@ -91,18 +91,22 @@ impl ResilientSink {
         self.runtime.spawn(async move {
             let (r#type, count, offset, error) = match delivery.await {
                 Ok(delivered) => {
-                    let offset = (delivered.offset >= 0).then_some(delivered.offset);
-                    (Outcome::Ok, &ledger.counters.acked, offset, None)
+                    ledger.acknowledged(id);
+                    (Outcome::Ok, None, (delivered.offset >= 0).then_some(delivered.offset), None)
                 }
                 Err(error) => match error.classification.persistence {
-                    _ if doubt_is_failure => (Outcome::Fail, &ledger.counters.failed, None, Some(op_error(&error))),
-                    Persistence::Not => (Outcome::Fail, &ledger.counters.failed, None, Some(op_error(&error))),
+                    _ if doubt_is_failure => {
+                        (Outcome::Fail, Some(&ledger.counters.failed), None, Some(op_error(&error)))
+                    }
+                    Persistence::Not => (Outcome::Fail, Some(&ledger.counters.failed), None, Some(op_error(&error))),
                     Persistence::Possibly | Persistence::Yes | Persistence::Unknown => {
-                        (Outcome::Info, &ledger.counters.indeterminate, None, Some(op_error(&error)))
+                        (Outcome::Info, Some(&ledger.counters.indeterminate), None, Some(op_error(&error)))
                     }
                 },
             };
-            count.fetch_add(1, Relaxed);
+            if let Some(count) = count {
+                count.fetch_add(1, Relaxed);
+            }
             let id = id.to_string();
             let op =
                 Op::Send { r#type, id, tp: Some(tp), key: None, seq: None, due: None, offset, error, poison: false };

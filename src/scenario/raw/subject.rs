@@ -6,14 +6,15 @@ use std::time::Duration;
 use super::{PROFILES, properties, texts};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::plan::{
-    Defect, ForeignPlan, HeaderConvention, Identity, MetricsPlan, Ready, Selector, SubjectKind, SubjectPlan,
+    Defect, ForeignPlan, HeaderConvention, Identity, MOST_EFFECTS, MetricsPlan, Ready, Selector, SubjectKind,
+    SubjectPlan,
 };
 use crate::scenario::document::Value;
 use crate::scenario::format;
 use crate::scenario::reader::{Field, Fields};
 
 /// Keys of `[subject]` that only applications of one's own have.
-pub(in crate::scenario) const FOREIGN_KEYS: [&str; 10] = [
+pub(in crate::scenario) const FOREIGN_KEYS: [&str; 12] = [
     "command",
     "env",
     "identity",
@@ -22,6 +23,8 @@ pub(in crate::scenario) const FOREIGN_KEYS: [&str; 10] = [
     "stop-grace",
     "ordered",
     "exactly-once",
+    "effects",
+    "drops",
     "image",
     "metrics",
 ];
@@ -75,6 +78,8 @@ fn foreign(table: &Fields, kind: SubjectKind) -> ForeignPlan {
         stop_grace: table.get("stop-grace").and_then(|f| f.some_duration()).unwrap_or(Duration::from_secs(10)),
         ordered: flag("ordered"),
         exactly_once: flag("exactly-once"),
+        effects: table.get("effects").and_then(|field| field.count(MOST_EFFECTS)).unwrap_or(1),
+        drops: texts(table, "drops"),
         metrics: table.get("metrics").and_then(|field| metrics(&field)),
     }
 }

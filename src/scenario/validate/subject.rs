@@ -1,8 +1,10 @@
 //! Rules about the application under test: what it can be asked for, and what it can be told.
 
+use std::collections::BTreeSet;
+
 use super::Rules;
 use crate::diagnostic::{Diagnostic, codes, nearest};
-use crate::plan::{FaultKind, ForeignPlan, PLACEHOLDERS, Ready, SubjectKind, placeholders};
+use crate::plan::{FaultKind, ForeignPlan, PLACEHOLDERS, Ready, SubjectKind, WorkloadPlan, placeholders};
 use crate::scenario::raw::FOREIGN_KEYS;
 
 pub(super) fn check(rules: &Rules) {
@@ -49,6 +51,7 @@ fn foreign(rules: &Rules, it: &str) {
     }
     if let Some(foreign) = &rules.plan.subject.foreign {
         unknown_placeholders(rules, foreign);
+        drops(rules, foreign);
     }
     for (index, fault) in rules.plan.faults.iter().enumerate() {
         if matches!(fault.kind, FaultKind::HandlerErrors { .. }) {
@@ -116,6 +119,36 @@ fn unknown_signals(rules: &Rules) {
             .label("expected a name from [subject.metrics] signals")
             .help(help);
         rules.report(&format!("expect.signals.{name}"), diagnostic);
+    }
+}
+
+fn drops(rules: &Rules, foreign: &ForeignPlan) {
+    let load = &rules.plan.workload;
+    if !rules.trusts(&["subject.drops", "workload.keys"]) {
+        return;
+    }
+    let last = WorkloadPlan::record_key(load.keys.saturating_sub(1));
+    let mut dropped = BTreeSet::new();
+    for (index, key) in foreign.drops.iter().enumerate() {
+        if let Some(number) = load.number_of(key) {
+            dropped.insert(number);
+            continue;
+        }
+        let digits: String = key.chars().filter(char::is_ascii_digit).collect();
+        let near = digits.parse().map(|number: u32| WorkloadPlan::record_key(number.min(load.keys.saturating_sub(1))));
+        let near = near.map_or("expected a key such as \"k0\"".to_owned(), |near| format!("expected \"{near}\"?"));
+        let message = format!("no record has the key `{key}`");
+        let diagnostic = Diagnostic::error(codes::UNKNOWN_RECORD_KEY, message)
+            .label(near)
+            .help(format!("[workload] keys = {} makes the keys k0 to {last}", load.keys));
+        rules.report(&format!("subject.drops.{index}"), diagnostic);
+    }
+    if dropped.len() == load.keys as usize {
+        let message = format!("all {} keys of the workload are left out", load.keys);
+        let diagnostic = Diagnostic::error(codes::EVERYTHING_DROPPED, message)
+            .label("expected fewer than all keys")
+            .help("leave at least one key to be served: without an effect nothing is shown");
+        rules.report("subject.drops", diagnostic);
     }
 }
 

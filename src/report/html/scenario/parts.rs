@@ -16,6 +16,7 @@ pub(super) fn ledger(result: &ScenarioResult) -> Markup {
         ("indeterminate", counts.indeterminate, "may have happened: timed out in flight, or no outcome"),
         ("failed", counts.failed, "certainly did not happen"),
         ("with an effect", counts.effects, "distinct records in the output topic"),
+        ("left out on purpose", counts.filtered, "acknowledged, with a key that the application drops"),
         ("dead-lettered", counts.dead_lettered, "distinct records in the dead-letter topic"),
         ("deliveries", counts.delivered, "to members, every one counted"),
         ("lost from the log", counts.lost_in_log, "acknowledged, and not in the log where the final read passed"),
