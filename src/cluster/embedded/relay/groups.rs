@@ -228,7 +228,9 @@ mod tests {
         let turn = groups.begin(SYNC_GROUP, version, &bytes).expect("a request for an assignment");
         let mut owned = Writer::default();
         owned.i16(0).i32(1).string("t").i32(partitions.len() as i32);
-        partitions.iter().for_each(|number| drop(owned.i32(*number)));
+        for number in partitions {
+            owned.i32(*number);
+        }
         turn.end(&reply(SYNC_GROUP, version, 0, |w, compact| {
             if compact {
                 w.compact_len(owned.len())
@@ -277,7 +279,9 @@ mod tests {
         let groups = Groups::default();
         drop(join(&groups, 5));
         assert_eq!(state(&groups).0, "unknown");
-        join(&groups, 5).end(&reply(JOIN_GROUP, 5, 79, |w, _| drop(w.i32(-1))));
+        join(&groups, 5).end(&reply(JOIN_GROUP, 5, 79, |w, _| {
+            w.i32(-1);
+        }));
         assert_eq!(state(&groups).0, "unknown");
     }
 
