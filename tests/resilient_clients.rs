@@ -274,6 +274,51 @@ async fn every_record_comes_once_though_the_handler_is_slower_than_the_fetches()
     mock.assert_all_committed("g", "in");
 }
 
+/// Outputs go to a cluster that is away: nothing is finished, so that no more may be handled than may be in flight.
+#[rstest]
+#[case::in_order(1)]
+#[case::by_key(3)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_is_handled_than_may_be_in_flight_while_outputs_wait(#[case] concurrency: usize) {
+    let (mock, away) = (Mock::start(&[("in", 2), ("in.dlq", 2)]), Mock::start(&[("out", 1)]));
+    let fill = async |partition: i32| {
+        let source = producer(&mock);
+        let record = |i: usize| Record::to("in").partition(partition).key(format!("k{i}")).payload(i.to_string());
+        for delivery in (0..100).map(|i| source.send(record(i))).collect::<Vec<_>>() {
+            delivery.await.unwrap();
+        }
+    };
+    away.network(false);
+    let log = Log::new();
+    let handled = Arc::new([AtomicU32::new(0), AtomicU32::new(0)]);
+    let mut settings = settings();
+    settings.consumer.max_in_flight = 5;
+    let builder =
+        ResilientConsumer::builder(&mock.bootstrap, "g", producer(&away), DeadLetterQueue::new("in.dlq", "g"))
+            .topics(["in"])
+            .settings(settings)
+            .concurrency(concurrency)
+            .observer(Arc::clone(&log) as _);
+    let counts = Arc::clone(&handled);
+    let work = handler(move |record, _| {
+        counts[record.partition as usize].fetch_add(1, Ordering::SeqCst);
+        echo(record)
+    });
+    let member = Member::start(builder, work);
+    let count = |partition: usize| handled[partition].load(Ordering::SeqCst);
+    fill(0).await;
+    until("5 of the first partition", || count(0) >= 5).await;
+    // What comes to the second partition after that shows that there was time for more of the first.
+    fill(1).await;
+    until("5 of the second partition", || count(1) >= 5).await;
+    assert_eq!(count(0), 5);
+    away.network(true);
+    until("all effects", || away.count("out") >= 200).await;
+    assert_eq!([count(0), count(1)], [100, 100]);
+    member.leave().await;
+    mock.assert_all_committed("g", "in");
+}
+
 /// Whether records may come twice depends on the mock: it refuses commits of members that are about to rejoin, a real
 /// coordinator takes them. Each round of a classic rebalance takes the mock a session less a second, and there may be several:
 /// a short session, or the rounds come near the limit of waiting.

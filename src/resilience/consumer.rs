@@ -1,12 +1,11 @@
 //! A consumer that loses nothing: every record ends as acknowledged outputs or as an acknowledged dead letter before
 //! its offset may be committed, and offsets are committed only as a contiguous prefix.
 //!
-//! How a record travels: a dedicated thread polls the client at all times; it hands records to one task per
-//! assigned topic partition, as many as that may have in flight, and leaves the others in the topic partition's own
-//! fetch queue. The task calls the handler in the order of the
-//! offsets: retried with backoff, outside a circuit breaker that all tasks share. Outputs are produced without waiting
-//! for the acknowledgement before the next record, up to a bound; as acknowledgements come in, in order, offsets are
-//! stored, and librdkafka commits them in the background.
+//! How a record travels: each assigned topic partition has a task and a fetch queue of its own. The task takes records
+//! from the queue, many at a time but no more than may be in flight, and calls the handler in the order of the offsets:
+//! retried with backoff, outside a circuit breaker that all tasks share. Outputs are produced without waiting for the
+//! acknowledgement before the next record, up to a bound. As acknowledgements come in, in order, a dedicated thread,
+//! which polls the client at all times, stores the offsets, and librdkafka commits them in the background.
 //!
 //! On revocation and shutdown, feeding stops, what is in flight may finish within the drain time, the result is committed, and
 //! only then the topic partitions are given up. A record whose handler is waiting for a retry at that moment is left to
@@ -19,11 +18,13 @@
 //! by a trait, and reports what it does to an [`Observer`].
 
 mod assignment;
+mod attempts;
 mod commit;
 mod context;
 mod defect;
 mod halt;
 mod handler;
+mod lane;
 mod observer;
 mod poll;
 mod queue;
@@ -263,6 +264,7 @@ impl ResilientConsumer {
             breaker,
             retry: parts.settings.retry.clone(),
             settings: parts.settings.consumer.clone(),
+            watched: parts.observer.wants_records(),
             observer: Arc::clone(&parts.observer),
             defect: parts.defect,
         });
@@ -271,11 +273,9 @@ impl ResilientConsumer {
         let poller = poll::Poller {
             config,
             topics,
-            spawn: Arc::new(move |lane, feed| worker::spawn(&runtime, Arc::clone(&work), lane, feed)),
+            spawn: Arc::new(move |lane| worker::spawn(&runtime, Arc::clone(&work), lane)),
             observer: parts.observer,
-            max_in_flight: parts.settings.consumer.max_in_flight,
             drain_timeout: parts.settings.consumer.drain_timeout,
-            defect: parts.defect,
             stop: stop.clone(),
             halt,
             producer: parts.producer,

@@ -1,7 +1,7 @@
 //! Records as the resilient clients see them: owned bytes, no pointers into a client. Knows nothing of producers,
 //! consumers or their settings.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
 use std::fmt;
 
 use rdkafka::bindings;
@@ -121,30 +121,69 @@ impl Incoming {
         TopicPartition::new(&*self.topic, self.partition)
     }
 
+    /// A record without anything, to be [refilled](Self::refill).
+    pub(super) const fn blank() -> Self {
+        Self {
+            topic: String::new(),
+            partition: 0,
+            offset: 0,
+            timestamp: None,
+            key: None,
+            payload: None,
+            headers: Vec::new(),
+        }
+    }
+
     /// Copies a consumed message out of its client.
     ///
     /// # Safety
     /// `message` must be a valid consumed message, not an error, for the length of the call.
     pub(super) unsafe fn copy_of(message: *const bindings::rd_kafka_message_t) -> Self {
-        // SAFETY: by the caller; librdkafka's pointers are null or have as many bytes as it says, and a topic's name
-        // ends in NUL.
+        let mut copy = Self::blank();
+        // SAFETY: by the caller; a topic's name ends in NUL.
         unsafe {
-            let bytes = |start: *mut std::ffi::c_void, length| {
-                (!start.is_null()).then(|| std::slice::from_raw_parts(start.cast::<u8>(), length).to_vec())
-            };
+            let topic = CStr::from_ptr(bindings::rd_kafka_topic_name((*message).rkt)).to_string_lossy();
+            copy.refill(message, &topic);
+        }
+        copy
+    }
+
+    /// Becomes a copy of a consumed message of `topic`, in the buffers that it has.
+    ///
+    /// # Safety
+    /// As [`copy_of`](Self::copy_of).
+    pub(super) unsafe fn refill(&mut self, message: *const bindings::rd_kafka_message_t, topic: &str) {
+        if self.topic != topic {
+            topic.clone_into(&mut self.topic);
+        }
+        // SAFETY: by the caller; librdkafka's pointers are null or have as many bytes as it says.
+        unsafe {
             let mut kind = bindings::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
             let timestamp = bindings::rd_kafka_message_timestamp(message, &mut kind);
+            self.timestamp = (timestamp != -1).then_some(timestamp);
             let it = &*message;
-            Self {
-                topic: CStr::from_ptr(bindings::rd_kafka_topic_name(it.rkt)).to_string_lossy().into_owned(),
-                partition: it.partition,
-                offset: it.offset,
-                timestamp: (timestamp != -1).then_some(timestamp),
-                key: bytes(it.key, it.key_len),
-                payload: bytes(it.payload, it.len),
-                headers: copy_headers(message),
-            }
+            self.partition = it.partition;
+            self.offset = it.offset;
+            copy_bytes(it.key, it.key_len, &mut self.key);
+            copy_bytes(it.payload, it.len, &mut self.payload);
+            self.headers.clear();
+            add_headers(message, &mut self.headers);
         }
+    }
+}
+
+/// # Safety
+/// `start` must be null or have `length` readable bytes.
+unsafe fn copy_bytes(start: *const c_void, length: usize, into: &mut Option<Vec<u8>>) {
+    if start.is_null() {
+        *into = None;
+        return;
+    }
+    // SAFETY: by the caller.
+    let bytes = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length) };
+    match into {
+        Some(buffer) => bytes.clone_into(buffer),
+        None => *into = Some(bytes.to_vec()),
     }
 }
 
@@ -165,11 +204,21 @@ pub fn headers_of(message: &BorrowedMessage<'_>) -> Headers {
 /// `message` must be a valid message, consumed or of a delivery report, for the length of the call.
 pub(super) unsafe fn copy_headers(message: *const bindings::rd_kafka_message_t) -> Headers {
     let mut headers = Headers::new();
+    // SAFETY: by the caller.
+    unsafe { add_headers(message, &mut headers) };
+    headers
+}
+
+/// Appends the message's headers.
+///
+/// # Safety
+/// As [`copy_headers`].
+unsafe fn add_headers(message: *const bindings::rd_kafka_message_t, headers: &mut Headers) {
     let mut native = std::ptr::null_mut();
     // SAFETY: by the caller; `native` points into the message and is not kept.
     let found = unsafe { bindings::rd_kafka_message_headers(message, &mut native) };
     if found != bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || native.is_null() {
-        return headers;
+        return;
     }
     for index in 0.. {
         let (mut name, mut value, mut size) = (std::ptr::null(), std::ptr::null(), 0);
@@ -186,5 +235,4 @@ pub(super) unsafe fn copy_headers(message: *const bindings::rd_kafka_message_t) 
         };
         headers.push((name, value));
     }
-    headers
 }

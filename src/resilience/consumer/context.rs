@@ -10,6 +10,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
+use tokio::sync::Notify;
 
 use super::assignment::Assignment;
 use super::commit::{commit, generation};
@@ -93,11 +94,14 @@ impl Context {
 
     fn assign(&self, client: &Client, list: &TopicPartitionList) {
         let tps = read(list);
-        let waker = self.assignment().waker();
+        // None of them should be assigned; one that was would take the new one's records.
+        self.assignment().abort(&tps);
+        self.assignment().remove(&tps);
         let open = |tp: &TopicPartition| {
-            let queue = Queue::open(client.client().native_ptr(), tp, waker.clone());
+            let news = Arc::new(Notify::new());
+            let queue = Queue::open(client.client().native_ptr(), tp, Arc::clone(&news));
             let source = queue.map_or_else(|| Box::new(Nothing) as Box<dyn Source>, |queue| Box::new(queue));
-            (tp.clone(), source)
+            (tp.clone(), source, news)
         };
         // Before the assignment: its first records must find their queues.
         let opened = tps.iter().map(open).collect();

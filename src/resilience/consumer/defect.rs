@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::Handler;
-use super::worker::Work;
+use super::lane::Report;
+use super::queue::Batch;
+use super::worker::{Work, Worker};
 use crate::resilience::record::{Incoming, Record};
 
 /// How long a record that failed lies aside.
@@ -25,6 +28,15 @@ pub(super) fn put_aside<H: Handler>(work: &Arc<Work<H>>, incoming: &Incoming) {
             return;
         }
     });
+}
+
+/// [`CommitBeforeProcessing`](super::Defect::CommitBeforeProcessing): has what was taken committed, before any of it is
+/// handled. False: the task is to stop.
+pub(super) async fn commit<H: Handler>(worker: &Worker<H>, taken: &mut Batch) -> bool {
+    let Some(last) = taken.records().last() else { return true };
+    let (answer, committed) = oneshot::channel();
+    worker.lane.report(Report::Delivered(worker.lane.tp.clone(), last.offset + 1, answer));
+    worker.unless_stopped(committed).await.is_some()
 }
 
 /// [`UnorderedPool`](super::Defect::UnorderedPool): each output has a task, and every other task dawdles.

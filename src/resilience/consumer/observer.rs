@@ -17,6 +17,12 @@ pub trait Observer: Send + Sync + 'static {
     /// No record of them is delivered after this.
     fn on_revoke(&self, tps: &[TopicPartition], generation: Option<i32>, lost: bool) {}
 
+    /// Whether [`on_deliver`](Self::on_deliver) and [`on_attempt`](Self::on_attempt) are to be called. Asked once, when the
+    /// consumer starts; false spares it two looks at the clock for every record. Default true.
+    fn wants_records(&self) -> bool {
+        true
+    }
+
     /// A record is about to be handled for the first time by this assignment.
     fn on_deliver(&self, record: &Incoming) {}
 
@@ -50,4 +56,8 @@ pub trait Observer: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoObserver;
 
-impl Observer for NoObserver {}
+impl Observer for NoObserver {
+    fn wants_records(&self) -> bool {
+        false
+    }
+}

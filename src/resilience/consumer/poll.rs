@@ -1,5 +1,5 @@
-//! The polling thread: the only owner of the client. It polls, feeds the tasks, stores offsets, and decides what an
-//! error of the client means for the consumer.
+//! The polling thread: the only owner of the client. It polls, stores offsets, and decides what an error of the client
+//! means for the consumer. Records do not come through here: the tasks take them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use super::assignment::{Assignment, Spawn};
 use super::commit::list;
 use super::context::{Client, Context};
 use super::halt::{Halt, Reason, name, stops};
-use super::queue::Waker;
-use super::{ConsumerError, Defect, Observer};
+use super::lane::{Report, Waker};
+use super::{ConsumerError, Observer};
 use crate::clock::{Clock, Nanos};
 use crate::resilience::classify::code_of;
 use crate::resilience::leader_search;
@@ -24,7 +24,7 @@ use crate::resilience::record::{Incoming, TopicPartition};
 
 /// How long the thread rests when nothing wakes it.
 const REST: Duration = Duration::from_millis(20);
-/// How often finished offsets are stored.
+/// How often finished offsets are stored, at most.
 const STORE: Nanos = 5_000_000;
 /// How long to wait before a client is made again after a fatal error.
 const RECREATE: Duration = Duration::from_millis(500);
@@ -34,9 +34,7 @@ pub(super) struct Poller {
     pub topics: Vec<String>,
     pub spawn: Spawn,
     pub observer: Arc<dyn Observer>,
-    pub max_in_flight: usize,
     pub drain_timeout: Duration,
-    pub defect: Option<Defect>,
     pub stop: CancellationToken,
     pub halt: Arc<Halt>,
     /// Its credentials may be refused while the consumer's are good.
@@ -54,14 +52,15 @@ impl Poller {
     pub fn run(self) -> Result<(), ConsumerError> {
         loop {
             let waker = Waker::of_this_thread();
-            let assignment = Assignment::new(Arc::clone(&self.spawn), self.max_in_flight, waker.clone());
+            let assignment = Assignment::new(Arc::clone(&self.spawn), waker.clone());
             let context = Context::new(assignment, Arc::clone(&self.observer), self.drain_timeout);
             let mut client = Client::from_config_and_context(&self.config, context)?;
-            client.set_nonempty_callback(move || waker.wake());
+            let main_queue = waker.clone();
+            client.set_nonempty_callback(move || main_queue.wake());
             let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
             client.subscribe(&topics)?;
             let ask = || leader_search::ask(client.client());
-            let end = client.context().search.beside(ask, || self.serve(&client));
+            let end = client.context().search.beside(ask, || self.serve(&client, &waker));
             if let End::Stop(reason) = &end {
                 self.observer.on_signal("stopped", &reason.text());
             }
@@ -82,7 +81,7 @@ impl Poller {
         }
     }
 
-    fn serve(&self, client: &Client) -> End {
+    fn serve(&self, client: &Client, waker: &Waker) -> End {
         let clock = Clock::start();
         let mut stored = 0;
         while !self.stop.is_cancelled() {
@@ -105,40 +104,44 @@ impl Poller {
                 Some(Ok(message)) => {
                     // SAFETY: the message is borrowed, and thereby valid.
                     let record = unsafe { Incoming::copy_of(message.ptr()) };
-                    if client.context().assignment().accept(&record) {
-                        self.feed(client, record);
-                    }
+                    client.context().assignment().stray(record);
                 }
                 None => busy = false,
             }
-            let (records, errors) = client.context().assignment().take();
-            busy |= !records.is_empty();
-            for record in records {
-                self.feed(client, record);
-            }
-            for code in errors {
-                self.observer.on_signal("client-error", &format!("{code} {}", name(code)));
-                if let Some(end) = self.judge(client, Some(code), false) {
-                    return end;
+            let reports = client.context().assignment().reports();
+            for report in reports {
+                match report {
+                    Report::Error(code) => {
+                        self.observer.on_signal("client-error", &format!("{code} {}", name(code)));
+                        if let Some(end) = self.judge(client, Some(code), false) {
+                            return end;
+                        }
+                    }
+                    Report::Delivered(tp, next, answer) => {
+                        // Nobody waits any more: the task was stopped, and somebody else may own its records.
+                        if !answer.is_closed() {
+                            self.commit_unprocessed(client, &tp, next);
+                        }
+                        let _ = answer.send(());
+                    }
                 }
             }
-            let now = clock.now();
-            if !busy || now - stored >= STORE {
-                stored = now;
+            let mut since = clock.now() - stored;
+            if since >= STORE {
+                stored += since;
+                since = 0;
+                waker.take_progress();
                 client.context().store_finished(client);
             }
             if !busy {
-                std::thread::park_timeout(REST);
+                std::thread::park_timeout(if waker.has_progress() {
+                    Duration::from_nanos(STORE - since)
+                } else {
+                    REST
+                });
             }
         }
         End::Shutdown
-    }
-
-    fn feed(&self, client: &Client, record: Incoming) {
-        if self.defect == Some(Defect::CommitBeforeProcessing) {
-            self.commit_unprocessed(client, &record.topic_partition(), record.offset + 1);
-        }
-        client.context().assignment().feed(record);
     }
 
     fn judge(&self, client: &Client, code: Option<i32>, fatal: bool) -> Option<End> {
@@ -154,7 +157,7 @@ impl Poller {
         fatal.then(|| End::Fatal(name(code.unwrap_or_default())))
     }
 
-    /// The bug of [`Defect::CommitBeforeProcessing`].
+    /// The bug of [`Defect::CommitBeforeProcessing`](super::Defect::CommitBeforeProcessing).
     fn commit_unprocessed(&self, client: &Client, tp: &TopicPartition, next: i64) {
         client.context().assignment().note_stored(tp, next);
         let offsets = [(tp.clone(), next)];

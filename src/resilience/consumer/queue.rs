@@ -1,58 +1,88 @@
 //! The queue that one topic partition is fetched into, apart from the client's own. rdkafka has it for shared clients
 //! only, and opened after the assignment, when records may be on the other queue already; here it is opened before.
+//!
+//! It is read many records at a time: one call, one look at the clock and one lock of the topic partition for all of
+//! them.
 
 use std::ffi::{CString, c_void};
 use std::sync::Arc;
-use std::thread::Thread;
 
 use rdkafka::bindings;
+use tokio::sync::Notify;
 
 use crate::resilience::record::{Incoming, TopicPartition};
 
-/// Ends the polling thread's rest.
-#[derive(Clone)]
-pub(super) struct Waker(Arc<Thread>);
+/// Records taken at a time, at most.
+pub(super) const BATCH: usize = 64;
+/// A key or value that took more memory is not kept for the next record.
+const KEPT_BYTES: usize = 16 * 1024;
 
-impl Waker {
-    pub fn of_this_thread() -> Self {
-        Self(Arc::new(std::thread::current()))
-    }
-
-    pub fn wake(&self) {
-        self.0.unpark();
-    }
+/// Records on their way from a queue to their task. What is in them stays when they are done with, for the memory.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// The first `len` are records.
+    slots: Vec<Incoming>,
+    len: usize,
+    /// Codes of errors that came between them.
+    pub errors: Vec<i32>,
 }
 
-/// What a queue holds.
-pub(super) enum Taken {
-    Record(Incoming),
-    Error(i32),
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The records.
+    pub fn records(&mut self) -> &mut [Incoming] {
+        &mut self.slots[..self.len]
+    }
+
+    /// One more, to be refilled.
+    pub fn add(&mut self) -> &mut Incoming {
+        if self.len == self.slots.len() {
+            self.slots.push(Incoming::blank());
+        }
+        self.len += 1;
+        &mut self.slots[self.len - 1]
+    }
+
+    /// Nobody needs its records any more.
+    pub fn clear(&mut self) {
+        let big = |bytes: &Option<Vec<u8>>| bytes.as_ref().is_some_and(|bytes| bytes.capacity() > KEPT_BYTES);
+        for slot in self.records().iter_mut().filter(|slot| big(&slot.key) || big(&slot.payload)) {
+            *slot = Incoming::blank();
+        }
+        self.len = 0;
+    }
 }
 
 /// Where a topic partition's records come from. Never blocks.
 pub(super) trait Source: Send {
-    fn take(&self) -> Option<Taken>;
+    /// Moves at most `most` records, in order, into `batch`, which is empty, but none below `next`, and sets that to what comes after
+    /// them. If it moves none, there are none until the next wake-up.
+    fn take(&mut self, most: usize, next: &mut i64, batch: &mut Batch);
 }
 
 /// librdkafka's queue of one topic partition. Must be dropped before its client.
 pub(super) struct Queue {
     native: *mut bindings::rd_kafka_queue_t,
+    topic: String,
     /// The callback's argument; alive as long as the callback is enabled.
-    _waker: Waker,
+    _wake: Arc<Notify>,
 }
 
 // SAFETY: librdkafka's queues may be used from any thread.
 unsafe impl Send for Queue {}
 
-unsafe extern "C" fn wake(_client: *mut bindings::rd_kafka_t, thread: *mut c_void) {
-    // SAFETY: the argument of `Queue::open`, which its `_waker` keeps alive until the callback is disabled.
-    unsafe { &*thread.cast::<Thread>() }.unpark();
+unsafe extern "C" fn wake(_client: *mut bindings::rd_kafka_t, task: *mut c_void) {
+    // SAFETY: the argument of `Queue::open`, which its `_wake` keeps alive until the callback is disabled.
+    unsafe { &*task.cast::<Notify>() }.notify_one();
 }
 
 impl Queue {
-    /// Diverts the topic partition's records into a queue of its own and wakes `waker` when one comes. To be called
-    /// before the topic partition is assigned. `None`: its name cannot be one.
-    pub fn open(client: *mut bindings::rd_kafka_t, tp: &TopicPartition, waker: Waker) -> Option<Self> {
+    /// Diverts the topic partition's records into a queue of its own and notifies `wake` whenever it is empty no longer.
+    /// To be called before the topic partition is assigned. `None`: its name cannot be one.
+    pub fn open(client: *mut bindings::rd_kafka_t, tp: &TopicPartition, wake_up: Arc<Notify>) -> Option<Self> {
         let topic = CString::new(&*tp.topic).ok()?;
         // SAFETY: the client is alive, by the caller's borrow of it; the topic's name is copied.
         unsafe {
@@ -61,34 +91,43 @@ impl Queue {
                 return None;
             }
             bindings::rd_kafka_queue_forward(native, std::ptr::null_mut());
-            let thread = Arc::as_ptr(&waker.0).cast_mut().cast::<c_void>();
-            bindings::rd_kafka_queue_cb_event_enable(native, Some(wake), thread);
-            Some(Self { native, _waker: waker })
+            let task = Arc::as_ptr(&wake_up).cast_mut().cast::<c_void>();
+            bindings::rd_kafka_queue_cb_event_enable(native, Some(wake), task);
+            Some(Self { native, topic: tp.topic.clone(), _wake: wake_up })
         }
     }
 }
 
 impl Source for Queue {
-    fn take(&self) -> Option<Taken> {
-        // SAFETY: the queue is alive; the event is ours and destroyed below, after its message was copied.
-        unsafe {
-            let event = bindings::rd_kafka_queue_poll(self.native, 0);
-            if event.is_null() {
-                return None;
+    fn take(&mut self, most: usize, next: &mut i64, batch: &mut Batch) {
+        let mut left = most;
+        while left > 0 {
+            let mut messages = [std::ptr::null_mut(); BATCH];
+            let asked = left.min(BATCH);
+            // SAFETY: the queue is alive, and there is room for as many messages.
+            let taken = unsafe { bindings::rd_kafka_consume_batch_queue(self.native, 0, messages.as_mut_ptr(), asked) };
+            let taken = usize::try_from(taken).unwrap_or(0);
+            // Only then is it certain that it wakes us when something comes.
+            if taken == 0 {
+                return;
             }
-            let message = match bindings::rd_kafka_event_type(event) {
-                bindings::RD_KAFKA_EVENT_FETCH => bindings::rd_kafka_event_message_next(event),
-                _ => std::ptr::null(),
-            };
-            let taken = if message.is_null() {
-                Taken::Error(bindings::rd_kafka_event_error(event) as i32)
-            } else if (*message).err == bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                Taken::Record(Incoming::copy_of(message))
-            } else {
-                Taken::Error((*message).err as i32)
-            };
-            bindings::rd_kafka_event_destroy(event);
-            Some(taken)
+            for message in messages.into_iter().take(taken) {
+                // SAFETY: the message is ours; it is destroyed after it was copied.
+                unsafe {
+                    let (error, offset) = ((*message).err, (*message).offset);
+                    if error != bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                        batch.errors.push(error as i32);
+                    } else if offset >= *next {
+                        *next = offset + 1;
+                        batch.add().refill(message, &self.topic);
+                        left -= 1;
+                    }
+                    bindings::rd_kafka_message_destroy(message);
+                }
+            }
+            if !batch.is_empty() {
+                return;
+            }
         }
     }
 }
@@ -108,7 +147,5 @@ impl Drop for Queue {
 pub(super) struct Nothing;
 
 impl Source for Nothing {
-    fn take(&self) -> Option<Taken> {
-        None
-    }
+    fn take(&mut self, _most: usize, _next: &mut i64, _batch: &mut Batch) {}
 }

@@ -1,7 +1,9 @@
 //! The second loop of a topic partition's task: an offset is finished only when its record's outcome is acknowledged,
 //! and all before it are.
 
-use tokio::sync::{mpsc, oneshot};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::halt::{Reason, stops};
 use super::worker::{Job, Outcome, Worker};
@@ -19,6 +21,46 @@ pub(super) enum Pending {
     Now(Box<(Job, Outcome)>),
     /// Dropped unanswered if the task is to stop.
     Later(oneshot::Receiver<(Job, Outcome)>),
+}
+
+/// Shut while the second loop is in trouble: what would be sent meanwhile would overtake what has to be sent again.
+pub(super) struct Gate {
+    shut: AtomicBool,
+    opened: Notify,
+}
+
+impl Gate {
+    pub fn new() -> Self {
+        Self { shut: AtomicBool::new(false), opened: Notify::new() }
+    }
+
+    pub fn is_open(&self) -> bool {
+        !self.shut.load(Ordering::Acquire)
+    }
+
+    /// Returns once it is open.
+    pub async fn pass(&self) {
+        loop {
+            let opened = self.opened.notified();
+            tokio::pin!(opened);
+            opened.as_mut().enable();
+            if self.is_open() {
+                return;
+            }
+            opened.await;
+        }
+    }
+
+    fn shut(&self) {
+        self.shut.store(true, Ordering::Release);
+    }
+
+    fn open(&self) {
+        if !self.is_open() {
+            self.shut.store(false, Ordering::Release);
+            self.opened.notify_waiters();
+        }
+    }
 }
 
 /// Where a record is put that is not processed.
@@ -99,8 +141,9 @@ impl<H: Handler> Worker<H> {
                 // Only when the task is to stop. What follows may be durable, but is not to be committed.
                 return;
             }
-            self.lane.finish(job.offset);
-            self.clear.send_replace(true);
+            self.lane.finish(job.origin.offset);
+            self.settled();
+            self.gate.open();
         }
     }
 
@@ -136,12 +179,12 @@ impl<H: Handler> Worker<H> {
             if error.classification.action == Action::DeadLetter {
                 return Sent::Refused(error);
             }
-            self.clear.send_replace(false);
+            self.gate.shut();
             self.work.observer.on_signal("output-failed", &format!("{}: {error}", self.lane.tp));
             if stops(error.code) {
                 let doing = format!("producing to {}", error.topic);
                 self.work.halt.order(Reason::Code(error.code, doing));
-                self.lane.stop.cancelled().await;
+                self.lane.stopped().await;
                 return Sent::Stopped;
             }
             if !self.pause(backoff.delay(attempt)).await {
@@ -176,7 +219,7 @@ impl<H: Handler> Worker<H> {
             if self.work.defect == Some(Defect::SwallowedDeadLetterFailure) {
                 return true;
             }
-            self.clear.send_replace(false);
+            self.gate.shut();
             let at_once = match error.code {
                 // The topic has fewer partitions.
                 UNKNOWN_PARTITION if record.partition.is_some() => {

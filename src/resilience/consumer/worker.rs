@@ -2,27 +2,27 @@
 //! ([`super::settle`]). Two loops in one task: the first handles the next record while the second waits for the outputs
 //! of those before to be acknowledged.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use futures::FutureExt;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::coop::consume_budget;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
-use tokio::time::Instant;
 
-use super::assignment::Lane;
-use super::halt::{Halt, Reason};
-use super::settle::{Parked, Pending, Place};
-use super::{Defect, Handler, HandlerError, HandlerErrorKind, Observer, defect};
+use super::attempts::Handled;
+use super::halt::Halt;
+use super::lane::Lane;
+use super::queue::{BATCH, Batch};
+use super::settle::{Gate, Parked, Pending};
+use super::{Defect, Handler, Observer, defect};
 use crate::clock::wall;
-use crate::resilience::backoff::{Backoff, RetryConfig};
-use crate::resilience::breaker::{BreakerError, CircuitBreaker};
-use crate::resilience::classify::{Action, Classify};
-use crate::resilience::dlq::{DeadLetterQueue, Failure, RetryTopics};
+use crate::resilience::backoff::RetryConfig;
+use crate::resilience::breaker::CircuitBreaker;
+use crate::resilience::dlq::{DeadLetterQueue, RetryTopics};
 use crate::resilience::producer::{Delivery, ResilientProducer};
 use crate::resilience::record::{Incoming, Record};
-use crate::resilience::settings::{ConsumerSettings, OnExhausted};
+use crate::resilience::settings::ConsumerSettings;
 use crate::rng::{Rng, hash};
 
 /// What all tasks of a consumer share.
@@ -37,22 +37,29 @@ pub(super) struct Work<H> {
     pub retry: RetryConfig,
     pub settings: ConsumerSettings,
     pub observer: Arc<dyn Observer>,
+    /// The observer wants to hear of every record.
+    pub watched: bool,
     pub defect: Option<Defect>,
+}
+
+/// How a record came here.
+pub(super) struct Origin {
+    /// Its place in this topic partition.
+    pub offset: i64,
+    /// The retry topic that it came from, from 1; 0: none.
+    pub level: usize,
+    /// Handler calls before this delivery.
+    pub attempts: u32,
+    pub first_failure: Option<SystemTime>,
+    /// How long it is to wait first.
+    wait: Duration,
 }
 
 /// A record on its way through the task.
 pub(super) struct Job {
-    /// Its place in this topic partition.
-    pub offset: i64,
-    /// As the handler sees it: out of a retry topic, with its origin and its own headers.
+    pub origin: Origin,
+    /// As the handler sees it: out of a retry topic, with its first topic partition and its own headers.
     pub record: Incoming,
-    /// The retry topic that it came from, from 1; 0: none.
-    level: usize,
-    /// Handler calls before this delivery.
-    attempts: u32,
-    first_failure: Option<SystemTime>,
-    /// How long it is to wait first.
-    wait: Duration,
 }
 
 /// What becomes of a record.
@@ -65,20 +72,14 @@ pub(super) enum Outcome {
     Done,
 }
 
-/// What became of the calls of the handler.
-enum Handled {
-    Outputs(Vec<Record>),
-    Park(Place, Failure),
-    Skip,
-    /// The task is to stop: the record is left to the next owner.
-    LeftAlone,
-}
-
 pub(super) struct Worker<H> {
     pub work: Arc<Work<H>>,
     pub lane: Arc<Lane>,
-    /// False while the second loop is in trouble: what would be sent meanwhile would overtake what has to be sent again.
-    pub clear: watch::Sender<bool>,
+    pub gate: Gate,
+    /// Records that the second loop has not settled, those that still wait for a handler included.
+    unsettled: AtomicUsize,
+    /// The first loop waits for this to fall.
+    full: AtomicBool,
 }
 
 struct EndOf(Arc<Lane>);
@@ -89,56 +90,87 @@ impl Drop for EndOf {
     }
 }
 
-pub(super) fn spawn<H: Handler>(
-    runtime: &tokio::runtime::Handle,
-    work: Arc<Work<H>>,
-    lane: Arc<Lane>,
-    feed: mpsc::UnboundedReceiver<Incoming>,
-) -> AbortHandle {
+pub(super) fn spawn<H: Handler>(runtime: &tokio::runtime::Handle, work: Arc<Work<H>>, lane: Arc<Lane>) -> AbortHandle {
     let end = EndOf(Arc::clone(&lane));
-    let worker = Arc::new(Worker { work, lane, clear: watch::Sender::new(true) });
+    let worker = Arc::new(Worker {
+        work,
+        lane,
+        gate: Gate::new(),
+        unsettled: AtomicUsize::new(0),
+        full: AtomicBool::new(false),
+    });
     let task = runtime.spawn(async move {
         let _end = end;
-        worker.run(feed).await;
+        worker.run().await;
     });
     task.abort_handle()
 }
 
 impl<H: Handler> Worker<H> {
-    async fn run(self: &Arc<Self>, feed: mpsc::UnboundedReceiver<Incoming>) {
+    async fn run(self: &Arc<Self>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let handle = async {
             match self.work.concurrency {
-                0 | 1 => self.handle_in_order(feed, sender).await,
-                keys => self.handle_by_key(feed, sender, keys).await,
+                0 | 1 => self.handle_in_order(sender).await,
+                keys => self.handle_by_key(sender, keys).await,
             }
         };
         tokio::join!(handle, self.settle_all(receiver));
     }
 
-    async fn handle_in_order(
-        &self,
-        mut feed: mpsc::UnboundedReceiver<Incoming>,
-        settle: mpsc::UnboundedSender<Pending>,
-    ) {
-        let mut clear = self.clear.subscribe();
+    async fn handle_in_order(&self, settle: mpsc::UnboundedSender<Pending>) {
         let mut rng = Rng::from_entropy();
-        while let Some(incoming) = self.next(&mut feed).await {
-            let job = self.job(incoming);
-            let Some(outcome) = self.work_on(&job, &mut clear, &mut rng).await else { return };
-            if settle.send(Pending::Now(Box::new((job, outcome)))).is_err() {
-                return;
+        let mut batch = Batch::default();
+        while self.fetch(&mut batch).await {
+            for at in 0..batch.records().len() {
+                if self.lane.is_stopping() {
+                    return;
+                }
+                // Handled where it lies: most records go no further.
+                let record = &mut batch.records()[at];
+                let origin = self.origin(record);
+                let Some(outcome) = self.work_on(record, &origin, &mut rng).await else { return };
+                if matches!(outcome, Outcome::Done) && self.unsettled.load(Ordering::Relaxed) == 0 {
+                    self.lane.finish(origin.offset);
+                } else {
+                    self.unsettled.fetch_add(1, Ordering::Relaxed);
+                    let job = Job { origin, record: std::mem::replace(record, Incoming::blank()) };
+                    if settle.send(Pending::Now(Box::new((job, outcome)))).is_err() {
+                        return;
+                    }
+                }
+                consume_budget().await;
+            }
+            batch.clear();
+        }
+    }
+
+    /// Waits for records and takes as many as may be in flight. False: the task is to stop.
+    async fn fetch(&self, batch: &mut Batch) -> bool {
+        loop {
+            let room = self.work.settings.max_in_flight.max(1).saturating_sub(self.unsettled.load(Ordering::Relaxed));
+            if room > 0 && self.lane.take(room.min(BATCH), batch) {
+                return self.work.defect != Some(Defect::CommitBeforeProcessing) || defect::commit(self, batch).await;
+            }
+            // Both loops belong to one task: nothing is settled between the look above and this.
+            self.full.store(room == 0, Ordering::Relaxed);
+            if self.unless_stopped(self.lane.news.notified()).await.is_none() {
+                return false;
             }
         }
     }
 
+    /// The second loop is done with a record.
+    pub(super) fn settled(&self) {
+        self.unsettled.fetch_sub(1, Ordering::Relaxed);
+        if self.full.load(Ordering::Relaxed) {
+            self.full.store(false, Ordering::Relaxed);
+            self.lane.news.notify_one();
+        }
+    }
+
     /// Each key has one of `slots` tasks, which works on its records in order.
-    async fn handle_by_key(
-        self: &Arc<Self>,
-        mut feed: mpsc::UnboundedReceiver<Incoming>,
-        settle: mpsc::UnboundedSender<Pending>,
-        slots: usize,
-    ) {
+    async fn handle_by_key(self: &Arc<Self>, settle: mpsc::UnboundedSender<Pending>, slots: usize) {
         // Dropped with this future: aborted together with the task.
         let mut tasks = JoinSet::new();
         let slots: Vec<_> = (0..slots)
@@ -148,29 +180,34 @@ impl<H: Handler> Worker<H> {
                 slot
             })
             .collect();
-        while let Some(incoming) = self.next(&mut feed).await {
-            let job = self.job(incoming);
-            let number = match &job.record.key {
-                Some(key) => hash(0, key),
-                // No key, no order: in turn.
-                None => job.offset.unsigned_abs(),
-            };
-            let (tell, outcome) = oneshot::channel();
-            let slot = &slots[(number % slots.len() as u64) as usize];
-            if slot.send((job, tell)).is_err() || settle.send(Pending::Later(outcome)).is_err() {
-                break;
+        let mut batch = Batch::default();
+        'stopped: while self.fetch(&mut batch).await {
+            for record in batch.records() {
+                let origin = self.origin(record);
+                let job = Job { origin, record: std::mem::replace(record, Incoming::blank()) };
+                let number = match &job.record.key {
+                    Some(key) => hash(0, key),
+                    // No key, no order: in turn.
+                    None => job.origin.offset.unsigned_abs(),
+                };
+                let (tell, outcome) = oneshot::channel();
+                let slot = &slots[(number % slots.len() as u64) as usize];
+                self.unsettled.fetch_add(1, Ordering::Relaxed);
+                if slot.send((job, tell)).is_err() || settle.send(Pending::Later(outcome)).is_err() {
+                    break 'stopped;
+                }
             }
+            batch.clear();
         }
         drop((slots, settle));
         while tasks.join_next().await.is_some() {}
     }
 
     async fn serve(self: Arc<Self>, mut jobs: mpsc::UnboundedReceiver<(Job, oneshot::Sender<(Job, Outcome)>)>) {
-        let mut clear = self.clear.subscribe();
         let mut rng = Rng::from_entropy();
         while let Some((job, tell)) = self.next(&mut jobs).await {
             // Dropped unanswered, the place of the record stays open: nothing behind it is committed.
-            let Some(outcome) = self.work_on(&job, &mut clear, &mut rng).await else { return };
+            let Some(outcome) = self.work_on(&job.record, &job.origin, &mut rng).await else { return };
             if tell.send((job, outcome)).is_err() {
                 return;
             }
@@ -179,7 +216,7 @@ impl<H: Handler> Worker<H> {
 
     /// `None`: the task is to stop, or there will be no more.
     async fn next<T>(&self, feed: &mut mpsc::UnboundedReceiver<T>) -> Option<T> {
-        if self.lane.stop.is_cancelled() {
+        if self.lane.is_stopping() {
             return None;
         }
         match feed.try_recv() {
@@ -189,63 +226,65 @@ impl<H: Handler> Worker<H> {
     }
 
     /// `None`: the task is to stop.
-    async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
-            () = self.lane.stop.cancelled() => None,
+            () = self.lane.stopped() => None,
             done = work => Some(done),
         }
     }
 
-    fn job(&self, incoming: Incoming) -> Job {
-        let offset = incoming.offset;
-        let plain = |record| Job { offset, record, level: 0, attempts: 0, first_failure: None, wait: Duration::ZERO };
-        let Some(topics) = &self.work.retry_topics else { return plain(incoming) };
-        match topics.read(incoming) {
-            Ok(retried) => Job {
-                offset,
-                wait: topics.wait(&retried, wall()),
-                level: retried.level,
-                attempts: retried.attempts,
-                first_failure: retried.first_failure,
-                record: retried.original,
-            },
-            Err(incoming) => plain(incoming),
+    /// Reads where the record is from; one out of a retry topic becomes what it was before it went there.
+    fn origin(&self, record: &mut Incoming) -> Origin {
+        let mut origin =
+            Origin { offset: record.offset, level: 0, attempts: 0, first_failure: None, wait: Duration::ZERO };
+        let Some(topics) = &self.work.retry_topics else { return origin };
+        match topics.read(std::mem::replace(record, Incoming::blank())) {
+            Ok(retried) => {
+                origin.wait = topics.wait(&retried, wall());
+                origin.level = retried.level;
+                origin.attempts = retried.attempts;
+                origin.first_failure = retried.first_failure;
+                *record = retried.original;
+            }
+            Err(same) => *record = same,
         }
+        origin
     }
 
     /// Works on one record and sends what comes of it. `None`: the task is to stop.
-    async fn work_on(&self, job: &Job, clear: &mut watch::Receiver<bool>, rng: &mut Rng) -> Option<Outcome> {
+    async fn work_on(&self, record: &Incoming, origin: &Origin, rng: &mut Rng) -> Option<Outcome> {
         // Nothing is in the way of most records; looking is cheaper than waiting.
-        if !*clear.borrow() || !self.work.producer.has_room() {
+        if !self.gate.is_open() || !self.work.producer.has_room() {
             self.unless_stopped(async {
-                // Fails only without a sender, which is ours.
-                let _ = clear.wait_for(|clear| *clear).await;
+                self.gate.pass().await;
                 self.work.producer.ready().await;
             })
             .await?;
         }
-        if !job.wait.is_zero() && !self.pause(job.wait).await {
+        if !origin.wait.is_zero() && !self.pause(origin.wait).await {
             return None;
         }
-        self.work.observer.on_deliver(&job.record);
-        let backoff = Backoff::new(self.work.retry.clone(), Rng::new(rng.u64()));
+        if self.work.watched {
+            self.work.observer.on_deliver(record);
+        }
         let handled = match self.work.defect {
-            Some(Defect::CommitPastHole) => match self.call(&job.record, 1).await {
+            Some(Defect::CommitPastHole) => match self.call(record, 1).await {
                 Ok(outputs) => Handled::Outputs(outputs),
                 Err(_) => {
-                    defect::put_aside(&self.work, &job.record);
+                    defect::put_aside(&self.work, record);
                     Handled::Skip
                 }
             },
-            _ => self.handle(job, backoff).await,
+            _ => self.handle(record, origin, rng).await,
         };
         match handled {
+            Handled::Outputs(records) if records.is_empty() => Some(Outcome::Done),
             Handled::Outputs(records) if self.work.defect == Some(Defect::UnorderedPool) => {
-                Some(Outcome::Pool(defect::pool(&self.work, job.offset, records)))
+                Some(Outcome::Pool(defect::pool(&self.work, origin.offset, records)))
             }
             Handled::Outputs(records) => Some(Outcome::Outputs(self.send_all(records))),
-            Handled::Park(place, failure) => Some(self.park(&job.record, place, failure)),
+            Handled::Park(place, failure) => Some(self.park(record, place, failure)),
             Handled::Skip => Some(Outcome::Done),
             Handled::LeftAlone => None,
         }
@@ -259,107 +298,11 @@ impl<H: Handler> Worker<H> {
         records.into_iter().map(send).collect()
     }
 
-    /// Calls the handler until it succeeds, the record is given up, or the task is to stop.
-    async fn handle(&self, job: &Job, mut backoff: Backoff) -> Handled {
-        let Work { observer, settings, retry, .. } = &*self.work;
-        let incoming = &job.record;
-        let mut started = Instant::now();
-        let mut attempts = job.attempts;
-        let mut first_failure = job.first_failure;
-        loop {
-            let begun = Instant::now();
-            let error = match self.work.breaker.call(|| self.call(incoming, attempts.saturating_add(1))).await {
-                Ok(outputs) => {
-                    observer.on_attempt(incoming, attempts.saturating_add(1), begun.elapsed(), None);
-                    return Handled::Outputs(outputs);
-                }
-                // Neither an attempt nor a failure.
-                Err(BreakerError::Rejected(_)) if self.work.defect == Some(Defect::RejectedAsSuccess) => {
-                    return Handled::Skip;
-                }
-                Err(BreakerError::Rejected(rejected)) => {
-                    observer.on_signal("breaker-wait", &self.lane.tp.to_string());
-                    if self.pause(rejected.retry_in.max(Duration::from_millis(1))).await {
-                        continue;
-                    }
-                    return Handled::LeftAlone;
-                }
-                Err(BreakerError::TimedOut(limit)) => HandlerError::timeout(format!("no result within {limit:?}")),
-                Err(BreakerError::Operation(error)) => error,
-            };
-            attempts = attempts.saturating_add(1);
-            observer.on_attempt(incoming, attempts, begun.elapsed(), Some(&error));
-            if error.kind == HandlerErrorKind::Stop {
-                self.work.halt.order(Reason::Handler(format!("{}: {error}", self.lane.tp)));
-                self.lane.stop.cancelled().await;
-                return Handled::LeftAlone;
-            }
-            let first_failure = *first_failure.get_or_insert_with(wall);
-            let classification = error.classify();
-            let failure = || Failure {
-                message: error.message.clone(),
-                class: classification.class,
-                code: error.code,
-                attempts,
-                first_failure,
-            };
-            if !classification.is_retriable() {
-                return if classification.action == Action::Skip {
-                    Handled::Skip
-                } else {
-                    Handled::Park(Place::DeadLetters, failure())
-                };
-            }
-            let late = retry.deadline.is_some_and(|deadline| started.elapsed() >= deadline);
-            if let Some(delay) = backoff.next_delay().filter(|_| !late) {
-                observer.on_retry(incoming, attempts, delay, &error);
-                if self.pause(delay).await {
-                    continue;
-                }
-                return Handled::LeftAlone;
-            }
-            observer.on_signal("retries-exhausted", &format!("{} {}: {error}", self.lane.tp, incoming.offset));
-            if self.work.defect == Some(Defect::DropOnExhaustion) {
-                return Handled::Skip;
-            }
-            if self.work.retry_topics.as_ref().is_some_and(|topics| topics.has(job.level + 1)) {
-                return Handled::Park(Place::RetryTopic { after: job.level }, failure());
-            }
-            match settings.on_exhausted {
-                OnExhausted::DeadLetter => return Handled::Park(Place::DeadLetters, failure()),
-                OnExhausted::Hold => {
-                    if !self.pause(settings.hold).await {
-                        return Handled::LeftAlone;
-                    }
-                    backoff.reset();
-                    started = Instant::now();
-                }
-            }
-        }
-    }
-
-    /// One attempt, within its time, with a panic as a permanent error: it would come again.
-    async fn call(&self, incoming: &Incoming, attempt: u32) -> Result<Vec<Record>, HandlerError> {
-        let call = AssertUnwindSafe(self.work.handler.handle(incoming, attempt)).catch_unwind();
-        let result = match self.work.retry.attempt_timeout {
-            Some(limit) => match tokio::time::timeout(limit, call).await {
-                Ok(result) => result,
-                Err(_) => return Err(HandlerError::timeout(format!("no result within {limit:?}"))),
-            },
-            None => call.await,
-        };
-        result.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message");
-            Err(HandlerError::permanent(format!("the handler panicked: {text}")))
-        })
-    }
-
     /// Waits; false if the task is to stop.
     pub(super) async fn pause(&self, time: Duration) -> bool {
         tokio::select! {
             biased;
-            () = self.lane.stop.cancelled() => false,
+            () = self.lane.stopped() => false,
             () = tokio::time::sleep(time) => true,
         }
     }

@@ -1,6 +1,7 @@
 //! The result of one send, and the future that brings it.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
@@ -59,7 +60,7 @@ impl Classify for SendError {
 #[derive(Debug)]
 #[must_use = "the result of the send is lost otherwise"]
 pub struct Delivery {
-    pub(super) topic: String,
+    pub(super) topic: Arc<str>,
     pub(super) answer: oneshot::Receiver<Result<Delivered, SendError>>,
 }
 

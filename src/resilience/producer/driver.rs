@@ -100,17 +100,14 @@ impl Shared {
 
     pub fn send(&self, record: Record) -> Delivery {
         let (sender, answer) = oneshot::channel();
-        let delivery = Delivery { topic: record.topic.clone(), answer };
-        let now = self.clock.now();
+        // Only a deadline is reckoned from here; one that waits gets its time when it begins to.
+        let since = self.limits.retry.deadline.map_or(0, |_| self.clock.now());
         let partition = record.partition;
-        let entry = Entry {
-            record,
-            ticket: Box::new(Ticket { answer: sender, attempts: 0, since: now, place: 0, partition }),
-            not_before: now,
-            give_up: now.saturating_add(nanos(self.limits.max_wait)),
-        };
+        let ticket = Box::new(Ticket { answer: sender, attempts: 0, since, place: 0, partition });
+        let entry = Entry { record, ticket, not_before: 0, give_up: Nanos::MAX };
         self.outstanding.fetch_add(1, Ordering::AcqRel);
         let mut lanes = self.lanes();
+        let delivery = Delivery { topic: lanes.name(&entry.record.topic), answer };
         if lanes.closed {
             drop(lanes);
             self.fail(entry, DESTROYED);
@@ -122,7 +119,8 @@ impl Shared {
                 drop(lanes);
                 self.fail(entry, RDKafkaErrorCode::QueueFull as i32);
             }
-            Offered::Later(entry) => {
+            Offered::Later(mut entry) => {
+                entry.give_up = self.clock.now().saturating_add(nanos(self.limits.max_wait));
                 let first = (lanes.full && !self.full.load(Ordering::Acquire)).then(|| entry.record.topic.clone());
                 lanes.push_fresh(entry);
                 self.publish(&lanes);
@@ -146,6 +144,10 @@ impl Shared {
 
     /// Returns once `reached`; looks again after every result.
     pub async fn until(&self, reached: impl Fn(&Self) -> bool) {
+        // Mostly it is; looking is cheaper than waiting.
+        if reached(self) {
+            return;
+        }
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);

@@ -73,6 +73,8 @@ pub(super) struct Lanes {
     pub client: Option<Arc<Client>>,
     lanes: HashMap<LaneKey, Lane>,
     pub waiting: usize,
+    /// The topic of the last send: most go where the one before went.
+    name: Option<Arc<str>>,
     places: u64,
     /// librdkafka's queue had no room, or there was no client, at the last try.
     pub full: bool,
@@ -88,6 +90,14 @@ pub(super) enum Offered {
 }
 
 impl Lanes {
+    /// A topic's name, to be shared.
+    pub fn name(&mut self, topic: &str) -> Arc<str> {
+        match &self.name {
+            Some(name) if **name == *topic => Arc::clone(name),
+            _ => Arc::clone(self.name.insert(topic.into())),
+        }
+    }
+
     pub fn push_fresh(&mut self, entry: Entry) {
         self.waiting += 1;
         self.lanes.entry(key_of(&entry)).or_default().fresh.push_back(entry);
@@ -115,6 +125,10 @@ impl Lanes {
     pub fn offer(&mut self, mut entry: Entry) -> Offered {
         self.places += 1;
         entry.ticket.place = self.places;
+        // Most records name no partition and find nothing waiting: they need no lane.
+        if self.lanes.is_empty() && entry.ticket.partition.is_none() {
+            return self.hand_over(entry);
+        }
         let key = key_of(&entry);
         let lane = self.lanes.get(&key);
         if lane.is_some_and(|l| !l.again.is_empty() || !l.fresh.is_empty() || l.in_client >= SENDABLE) {
