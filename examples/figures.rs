@@ -3,7 +3,7 @@
 //!
 //! `cargo run --example figures -- 5 network-partition broker-failure > docs/figures.md` runs both parts with 5 repeats of
 //! those scenarios (all: none named); `cargo run --example figures -- FOLDER… > docs/figures.md` writes the page of run
-//! folders that are there.
+//! folders that are there. A first argument `--note=TEXT` says what a reader must know of these runs.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -16,7 +16,9 @@ const PROFILES: &str = "subject.profile=development,staging,production";
 const STOCK: &str = "workload.producer=stock";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let note = arguments.first().and_then(|first| first.strip_prefix("--note=")).map(str::to_owned);
+    arguments.drain(..usize::from(note.is_some()));
     let folders: Vec<PathBuf> = match arguments.first().map(|first| first.parse::<u32>()) {
         Some(Ok(repeats)) => {
             let named = &arguments[1..];
@@ -29,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for folder in &folders {
         sides.extend(variants(folder)?);
     }
-    print!("{}", page(&sides)?);
+    print!("{}", page(&sides, note.as_deref())?);
     Ok(())
 }
 
@@ -67,7 +69,7 @@ fn variants(folder: &Path) -> Result<Vec<(String, Side)>, Box<dyn Error>> {
     Ok(found)
 }
 
-fn page(sides: &[(String, Side)]) -> Result<String, Box<dyn Error>> {
+fn page(sides: &[(String, Side)], note: Option<&str>) -> Result<String, Box<dyn Error>> {
     let mut text = String::from(
         "# Our own figures\n\
          The shipped scenarios under the three profiles of the resilience components, and with librdkafka's stock producer in the place of\n\
@@ -78,6 +80,9 @@ fn page(sides: &[(String, Side)]) -> Result<String, Box<dyn Error>> {
     let machine: BTreeMap<&str, String> = sides.iter().flat_map(|(_, side)| &side.repeats).flat_map(facts).collect();
     for (name, value) in machine {
         text += &format!("- {name}: {value}\n");
+    }
+    if let Some(note) = note {
+        text += &format!("- {note}\n");
     }
     let metric = |name| Metric::named(name).ok_or_else(|| format!("no metric {name}"));
     let (recovery, outage) = (metric("recovery")?, metric("outage")?);
