@@ -17,7 +17,7 @@ impl Axes {
         let mut axes = Self::default();
         for key in keys {
             // Quotes keep dots together in a path; here every dot counts.
-            let key = key.as_ref().trim().replace('"', "");
+            let key = of_the_file(&key.as_ref().trim().replace('"', ""));
             match key.as_str() {
                 "any" => axes.any = true,
                 "kafka" | "cluster.kafka" | "cluster.image" => {
@@ -99,6 +99,11 @@ pub(super) fn conditions(base: &[&Repeat], new: &[&Repeat], axes: &Axes) -> Cond
     }
 }
 
+/// A plan's key as the scenario file has it: there an application of one's own needs no table of its own.
+fn of_the_file(key: &str) -> String {
+    key.strip_prefix("subject.foreign.").map_or_else(|| key.to_owned(), |rest| format!("subject.{rest}"))
+}
+
 struct Difference {
     key: String,
     base: Option<String>,
@@ -114,7 +119,7 @@ fn differences(base: &[&Repeat], new: &[&Repeat]) -> Option<Vec<Difference>> {
     let keys: BTreeSet<&String> = all.iter().flat_map(|configuration| configuration.keys()).collect();
     let differs = |key: &&&String| all.iter().any(|configuration| configuration.get(**key) != all[0].get(**key));
     let of = |side: &[&Repeat], key: &String| side.last().and_then(|repeat| repeat.configuration.get(key).cloned());
-    let difference = |key: &String| Difference { key: key.clone(), base: of(base, key), new: of(new, key) };
+    let difference = |key: &String| Difference { key: of_the_file(key), base: of(base, key), new: of(new, key) };
     Some(keys.iter().filter(differs).map(|key| difference(key)).collect())
 }
 

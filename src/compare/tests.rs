@@ -270,6 +270,18 @@ fn different_conditions_are_not_comparable_unless_they_are_the_declared_axis() {
 }
 
 #[test]
+fn a_key_of_an_application_of_one_s_own_is_an_axis_as_its_file_has_it() {
+    let of = |client: &str| configured(client, client, json!({ "subject.foreign.env.CLIENT": client }));
+    let with = |axes: &[&str]| Comparison::of(&of("python"), &of("go"), &Axes::of(axes), &[]);
+    let refused = with(&[]);
+    assert!(!refused.comparable && refused.notes[0].contains("`--axis subject.env.CLIENT`"), "{:?}", refused.notes);
+    for axes in [&["subject.env.CLIENT"][..], &["subject.env"], &["subject.foreign.env.CLIENT"]] {
+        assert!(with(axes).comparable, "{axes:?}");
+    }
+    assert!(!with(&["subject.env.OTHER"]).comparable);
+}
+
+#[test]
 fn a_kafka_version_as_axis_stands_for_its_images_too() {
     let of = |name, version: &str| {
         let lines =

@@ -29,6 +29,9 @@ use crate::subject::pipeline::dead_letter_headers;
 use crate::workload::final_read::{FinalRead, no_headers_promised};
 use crate::workload::{Load, LoadSpec, PlainProducer, SentLedger, Sink};
 
+/// How long after a failure a backend that is breaking may take to be seen as broken.
+const BREAKING: Duration = Duration::from_millis(500);
+
 /// A finished repeat: its result, which is on disk too.
 pub struct ScenarioOutcome {
     pub result: ScenarioResult,
@@ -155,6 +158,14 @@ impl Stage<'_> {
         let outcome = tokio::select! {
             outcome = self.on_cluster(&cluster) => outcome,
             error = cluster.broken() => Err(error.into()),
+        };
+        // What failed because the backend was breaking may be told before that is: the cause is what counts.
+        let outcome = match outcome {
+            Err(RunError::Interrupted) | Ok(()) => outcome,
+            Err(consequence) => Err(match tokio::time::timeout(BREAKING, cluster.broken()).await {
+                Ok(cause) => cause.into(),
+                Err(_) => consequence,
+            }),
         };
         let mut backend = cluster.info();
         backend.notes.push(self.context.backend_reason.clone());
