@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::clock::Nanos;
+use crate::history::Outcome;
 use crate::plan::Plan;
 
 /// One sent record. Identities are dense: a record's is its index.
@@ -53,11 +54,19 @@ impl SentLedger {
         Self { drops, ..Self::default() }
     }
 
-    /// Counts an acknowledgement.
-    pub(super) fn acknowledged(&self, id: u64) {
-        self.counters.acked.fetch_add(1, Relaxed);
-        if !self.drops.is_empty() && self.row(id).is_some_and(|row| self.drops.contains(&row.key)) {
-            self.counters.filtered.fetch_add(1, Relaxed);
+    /// Counts what became of a send.
+    pub(super) fn count(&self, outcome: Outcome, id: u64) {
+        let counters = &self.counters;
+        match outcome {
+            Outcome::Ok => {
+                counters.acked.fetch_add(1, Relaxed);
+                if !self.drops.is_empty() && self.row(id).is_some_and(|row| self.drops.contains(&row.key)) {
+                    counters.filtered.fetch_add(1, Relaxed);
+                }
+            }
+            Outcome::Fail => drop(counters.failed.fetch_add(1, Relaxed)),
+            Outcome::Info => drop(counters.indeterminate.fetch_add(1, Relaxed)),
+            Outcome::Invoke => {}
         }
     }
 

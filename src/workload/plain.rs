@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rdkafka::bindings::{rd_kafka_message_status, rd_kafka_msg_status_t};
@@ -58,7 +57,6 @@ impl ProducerContext for Reports {
 
 impl Reports {
     fn acked(&self, id: u64, tp: TopicPartition, offset: i64) {
-        self.ledger.acknowledged(id);
         self.record(Outcome::Ok, id, tp, (offset >= 0).then_some(offset), None);
     }
 
@@ -68,16 +66,12 @@ impl Reports {
             rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED => (Outcome::Info, "possibly"),
             rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_PERSISTED => (Outcome::Info, "yes"),
         };
-        let count = match outcome {
-            Outcome::Fail => &self.ledger.counters.failed,
-            _ => &self.ledger.counters.indeterminate,
-        };
-        count.fetch_add(1, Relaxed);
         let error = OpError { code, name: name.to_owned(), class: String::new(), persistence: persistence.to_owned() };
         self.record(outcome, id, tp, None, Some(error));
     }
 
     fn record(&self, r#type: Outcome, id: u64, tp: TopicPartition, offset: Option<i64>, error: Option<OpError>) {
+        self.ledger.count(r#type, id);
         let op = Op::Send {
             r#type,
             id: id.to_string(),

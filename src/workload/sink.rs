@@ -1,7 +1,6 @@
 //! Where the load goes: the system under test's producer on the proxied path, or a plain client.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::ledger::SentLedger;
@@ -89,24 +88,18 @@ impl ResilientSink {
         let (recorder, ledger) = (self.recorder.clone(), self.ledger.clone());
         let doubt_is_failure = self.doubt_is_failure;
         self.runtime.spawn(async move {
-            let (r#type, count, offset, error) = match delivery.await {
-                Ok(delivered) => {
-                    ledger.acknowledged(id);
-                    (Outcome::Ok, None, (delivered.offset >= 0).then_some(delivered.offset), None)
+            let (r#type, offset, error) = match delivery.await {
+                Ok(delivered) => (Outcome::Ok, (delivered.offset >= 0).then_some(delivered.offset), None),
+                Err(error) => {
+                    let outcome = match error.classification.persistence {
+                        _ if doubt_is_failure => Outcome::Fail,
+                        Persistence::Not => Outcome::Fail,
+                        Persistence::Possibly | Persistence::Yes | Persistence::Unknown => Outcome::Info,
+                    };
+                    (outcome, None, Some(op_error(&error)))
                 }
-                Err(error) => match error.classification.persistence {
-                    _ if doubt_is_failure => {
-                        (Outcome::Fail, Some(&ledger.counters.failed), None, Some(op_error(&error)))
-                    }
-                    Persistence::Not => (Outcome::Fail, Some(&ledger.counters.failed), None, Some(op_error(&error))),
-                    Persistence::Possibly | Persistence::Yes | Persistence::Unknown => {
-                        (Outcome::Info, Some(&ledger.counters.indeterminate), None, Some(op_error(&error)))
-                    }
-                },
             };
-            if let Some(count) = count {
-                count.fetch_add(1, Relaxed);
-            }
+            ledger.count(r#type, id);
             let id = id.to_string();
             let op =
                 Op::Send { r#type, id, tp: Some(tp), key: None, seq: None, due: None, offset, error, poison: false };
