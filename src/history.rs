@@ -14,5 +14,5 @@ pub(crate) mod story;
 
 pub use file::{Entry, History, HistoryError, Reader, read_history};
 pub use line::{Act, At, Line};
-pub use op::{Event, Header, Op, OpError, Origin, Outcome, Promises, Stage, Topics, WATCHED};
+pub use op::{Event, Header, Op, OpError, Origin, Outcome, Promises, Stage, Topics};
 pub use recorder::{Recorder, RecorderError};

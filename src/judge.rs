@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::budget::{self, BudgetRow, Counts};
 use crate::checker::{self, Case, Finding, Severity};
 use crate::clock::seconds;
-use crate::history::{History, Op, WATCHED};
+use crate::history::{History, Op};
 use crate::ledger::{Ledger, Sent};
 use crate::plan::Since;
 use crate::recovery::{self, FaultRow, Recovery};
@@ -265,8 +265,11 @@ fn components(case: &Case<'_>) -> Components {
                 let actor = event.actor.clone().unwrap_or_default();
                 components.metrics.insert(actor, value.clone());
             }
-            WATCHED => watched(&mut components.signals, event.actor.as_deref(), value),
-            _ => {}
+            _ => {
+                if let Some((name, value)) = event.op.as_metric() {
+                    watched(&mut components.signals, event.actor.as_deref().unwrap_or_default(), name, value);
+                }
+            }
         }
     }
     components.signals.sort_by(|a, b| (&a.name, &a.actor).cmp(&(&b.name, &b.actor)));
@@ -276,9 +279,7 @@ fn components(case: &Case<'_>) -> Components {
     components
 }
 
-fn watched(rows: &mut Vec<WatchedRow>, actor: Option<&str>, value: &serde_json::Value) {
-    let actor = actor.unwrap_or_default();
-    let (Some(name), Some(value)) = (value["name"].as_str(), value["value"].as_f64()) else { return };
+fn watched(rows: &mut Vec<WatchedRow>, actor: &str, name: &str, value: f64) {
     match rows.iter_mut().find(|row| row.name == name && row.actor == actor) {
         Some(row) => {
             (row.least, row.greatest, row.last) = (row.least.min(value), row.greatest.max(value), value);

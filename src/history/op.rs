@@ -112,9 +112,6 @@ pub struct Origin {
     pub offset: i64,
 }
 
-/// The signal that says what a [named metric](crate::plan::MetricsPlan) of a member came to: `{ "name", "value" }`.
-pub const WATCHED: &str = "metric";
-
 /// What happened. Fields that do not apply to an outcome are absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case")]
@@ -241,6 +238,24 @@ pub enum Op {
     /// An event of a newer version.
     #[serde(other)]
     Unknown,
+}
+
+/// The signal that says what a [named metric](crate::plan::MetricsPlan) of a member came to.
+const METRIC: &str = "metric";
+
+impl Op {
+    /// A named metric came to this value.
+    pub fn metric(name: &str, value: f64) -> Self {
+        Self::Signal { name: METRIC.to_owned(), value: serde_json::json!({ "name": name, "value": value }) }
+    }
+
+    /// Which named metric came to which value; `None`: it is about something else.
+    pub fn as_metric(&self) -> Option<(&str, f64)> {
+        match self {
+            Self::Signal { name, value } if name == METRIC => Some((value["name"].as_str()?, value["value"].as_f64()?)),
+            _ => None,
+        }
+    }
 }
 
 fn yes() -> bool {

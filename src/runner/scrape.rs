@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use crate::history::{Op, Recorder, WATCHED};
+use crate::history::{Op, Recorder};
 use crate::plan::{MetricsPlan, Selector};
 use crate::subject::{Subject, Surroundings, http};
 
@@ -36,12 +36,7 @@ pub(super) async fn metrics(
             for (name, selector) in &selectors {
                 let Some(value) = page.as_ref().ok().and_then(|page| selector.sum(page)) else { continue };
                 if known.insert((*member, name), value) != Some(value) {
-                    let value = serde_json::json!({ "name": name, "value": value });
-                    recorder.record_at(
-                        asked,
-                        Some(&format!("member-{member}")),
-                        Op::Signal { name: WATCHED.into(), value },
-                    );
+                    recorder.record_at(asked, Some(&format!("member-{member}")), Op::metric(name, value));
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::{Nanos, seconds};
-use crate::history::{History, Op, WATCHED};
+use crate::history::{History, Op};
 use crate::recovery::{Analysis, Marks, breaker_state};
 
 /// What a strip is about.
@@ -119,12 +119,12 @@ fn leaders(history: &History, marks: &Marks, to: Nanos) -> Vec<Lane> {
         }
     }
     let changed = known.into_iter().filter(|(_, seen)| seen.len() > 1);
-    let lane = |(name, seen): (String, Vec<(Nanos, String)>)| Lane {
-        kind: LaneKind::Leader,
-        name,
-        stretches: states(&seen, to),
-    };
-    changed.map(lane).collect()
+    strips(LaneKind::Leader, changed, to)
+}
+
+/// What each name was seen in, as strips of one kind.
+fn strips(kind: LaneKind, seen: impl IntoIterator<Item = (String, Vec<(Nanos, String)>)>, to: Nanos) -> Vec<Lane> {
+    seen.into_iter().map(|(name, seen)| Lane { kind, name, stretches: states(&seen, to) }).collect()
 }
 
 /// Each state lasts until the next one.
@@ -169,12 +169,7 @@ fn assignments(history: &History, to: Nanos) -> Vec<Lane> {
         };
         seen.entry(actor).or_default().push((event.t, state));
     }
-    let lane = |(name, seen): (String, Vec<(Nanos, String)>)| Lane {
-        kind: LaneKind::Assignment,
-        name,
-        stretches: states(&seen, to),
-    };
-    seen.into_iter().map(lane).collect()
+    strips(LaneKind::Assignment, seen, to)
 }
 
 fn numbers(partitions: &[i32]) -> String {
@@ -185,19 +180,11 @@ fn numbers(partitions: &[i32]) -> String {
 fn metrics(history: &History, to: Nanos) -> Vec<Lane> {
     let mut seen: BTreeMap<String, Vec<(Nanos, String)>> = BTreeMap::new();
     for event in &history.events {
-        let Op::Signal { name, value } = &event.op else { continue };
-        let (Some(metric), Some(number)) = (value["name"].as_str(), value["value"].as_f64()) else { continue };
-        if name == WATCHED {
-            let lane = format!("{metric} · {}", event.actor.as_deref().unwrap_or_default());
-            seen.entry(lane).or_default().push((event.t, number.to_string()));
-        }
+        let Some((metric, number)) = event.op.as_metric() else { continue };
+        let lane = format!("{metric} · {}", event.actor.as_deref().unwrap_or_default());
+        seen.entry(lane).or_default().push((event.t, number.to_string()));
     }
-    let lane = |(name, seen): (String, Vec<(Nanos, String)>)| Lane {
-        kind: LaneKind::Metric,
-        name,
-        stretches: states(&seen, to),
-    };
-    seen.into_iter().map(lane).collect()
+    strips(LaneKind::Metric, seen, to)
 }
 
 /// Breakers that moved at all, from `closed` on.
@@ -209,10 +196,5 @@ fn breakers(history: &History, from: Nanos, to: Nanos) -> Vec<Lane> {
         let states = seen.entry(event.actor.clone().unwrap_or_default());
         states.or_insert_with(|| vec![(from, "closed".to_owned())]).push((event.t, state.to_owned()));
     }
-    let lane = |(name, seen): (String, Vec<(Nanos, String)>)| Lane {
-        kind: LaneKind::Breaker,
-        name,
-        stretches: states(&seen, to),
-    };
-    seen.into_iter().map(lane).collect()
+    strips(LaneKind::Breaker, seen, to)
 }
