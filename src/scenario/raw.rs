@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::document::{Document, Node, Value};
+use super::document::{Document, Value};
 use super::format;
 use super::reader::{Field, Fields, Sink};
 use crate::diagnostic::{Diagnostic, codes};
@@ -199,13 +199,8 @@ fn expect(root: &Fields) -> ExpectPlan {
 }
 
 fn counts(table: &Fields, key: &str) -> BTreeMap<String, u64> {
-    let Some(field) = table.get(key) else { return BTreeMap::new() };
-    if !matches!(field.node.value, Value::Table(_)) {
-        field.wrong_type::<()>("a table", None);
-        return BTreeMap::new();
-    }
-    let entries = Node::entries(field.node).iter().zip(field.entries());
-    entries.filter_map(|(entry, inner)| Some((entry.key.to_string(), inner.tally()?))).collect()
+    let named = table.get(key).map_or_else(Vec::new, |field| field.named());
+    named.into_iter().filter_map(|(name, inner)| Some((name.to_owned(), inner.tally()?))).collect()
 }
 
 fn words<const N: usize>(table: &Fields, key: &str, known: [&'static str; N]) -> Vec<String> {
@@ -246,19 +241,16 @@ fn texts(table: &Fields, key: &str) -> Vec<String> {
 /// A table of verbatim properties. TOML makes a table of an unquoted `a.b = 1`; here it is the property "a.b" again.
 fn properties(table: &Fields, key: &str) -> BTreeMap<String, String> {
     let mut properties = BTreeMap::new();
-    let Some(field) = table.get(key) else { return properties };
-    if !matches!(field.node.value, Value::Table(_)) {
-        field.wrong_type::<()>("a table", None);
-        return properties;
+    if let Some(field) = table.get(key) {
+        flatten(&field, "", &mut properties);
     }
-    flatten(&field, "", &mut properties);
     properties
 }
 
 fn flatten(field: &Field, prefix: &str, properties: &mut BTreeMap<String, String>) {
-    for (entry, inner) in Node::entries(field.node).iter().zip(field.entries()) {
-        let name = format!("{prefix}{}", entry.key);
-        if matches!(entry.node.value, Value::Table(_)) {
+    for (key, inner) in field.named() {
+        let name = format!("{prefix}{key}");
+        if matches!(inner.node.value, Value::Table(_)) {
             flatten(&inner, &format!("{name}."), properties);
         } else if let Some(text) = inner.flag_or_number_or_text() {
             properties.insert(name, text);

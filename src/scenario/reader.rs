@@ -370,6 +370,14 @@ impl<'a> Field<'a> {
         self.node.entries().iter().map(entry).collect()
     }
 
+    /// The entries of a table of free names, which is reported if it is none.
+    pub fn named(&self) -> Vec<(&'a str, Field<'a>)> {
+        if !matches!(self.node.value, Value::Table(_)) {
+            self.wrong_type::<()>("a table", None);
+        }
+        self.node.entries().iter().map(|entry| entry.key.as_ref()).zip(self.entries()).collect()
+    }
+
     /// The value as a table of these keys.
     pub fn table_of(&self, known: &[&str]) -> Option<Fields<'a>> {
         if !matches!(self.node.value, Value::Table(_)) {

@@ -90,11 +90,8 @@ fn metrics(field: &Field) -> Option<MetricsPlan> {
     let url = table.require("url", "url = \"http://127.0.0.1:946{member}/metrics\"")?;
     let named = table.require("signals", "signals = { retries = \"orders_retries_total\" }")?;
     let url = http(&url, "url = \"http://127.0.0.1:946{member}/metrics\": every member shares this machine's ports")?;
-    if !matches!(named.node.value, Value::Table(_)) {
-        return named.wrong_type("a table", None);
-    }
     let mut signals = BTreeMap::new();
-    for signal in named.entries() {
+    for (name, signal) in named.named() {
         let text = signal.text()?;
         if Selector::parse(&text).is_none() {
             signal.report(
@@ -104,7 +101,7 @@ fn metrics(field: &Field) -> Option<MetricsPlan> {
             );
             return None;
         }
-        signals.insert(signal.path.rsplit('.').next().unwrap_or_default().to_owned(), text);
+        signals.insert(name.to_owned(), text);
     }
     Some(MetricsPlan { url, signals })
 }
