@@ -70,22 +70,25 @@ pub const EMBEDDED_JOBS: usize = 5;
 /// Becomes a group member, a mock cluster or the reaper if this process was started as one, and never returns then. Call it first
 /// thing in the `main` of every program that runs scenarios: members and mock clusters are this program, started again.
 pub fn take_over() {
-    member::run_if_member();
-    keeper::run_if_keeper();
-    embedded::run_if_mock();
-    if std::env::var_os(REAPER_VARIABLE).is_some() {
-        reaper_main();
+    if let Some(life) = role() {
+        life();
     }
 }
 
-fn is_member() -> bool {
-    std::env::var_os(CUSTOM_ENV).is_some()
+/// What this process was started as, if it was by us, and how it lives.
+fn role() -> Option<fn()> {
+    const ROLES: [(&str, fn()); 4] = [
+        (member::MEMBER_ENV, member::run_if_member),
+        (keeper::KEEPER_ENV, keeper::run_if_keeper),
+        (embedded::MOCK_ENV, embedded::run_if_mock),
+        (REAPER_VARIABLE, || reaper_main()),
+    ];
+    ROLES.iter().find(|(variable, _)| std::env::var_os(variable).is_some()).map(|(_, life)| *life)
 }
 
-/// Whether this process was started as one of those.
-fn is_ours() -> bool {
-    let names = [member::MEMBER_ENV, keeper::KEEPER_ENV, embedded::MOCK_ENV, REAPER_VARIABLE];
-    names.iter().any(|name| std::env::var_os(name).is_some())
+/// Whether this process was started as a member of a subject of kind custom.
+fn is_member() -> bool {
+    std::env::var_os(CUSTOM_ENV).is_some()
 }
 
 /// Runs every scenario file below `folders` as one test a backend, with the command line of a Rust test binary

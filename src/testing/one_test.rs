@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
-use super::{
-    Bench, BenchOutcome, REQUIRE_ENV, become_member, containers_required, is_member, is_ours, passed, take_over,
-};
+use super::{Bench, BenchOutcome, REQUIRE_ENV, become_member, containers_required, is_member, passed, role};
 use crate::plan::BackendKind;
 use crate::runner::ScenarioOutcome;
 use crate::scenario;
@@ -141,10 +139,10 @@ fn of_this_test() -> Result<Vec<String>, NotPassed> {
 /// In the usual harness `main` is not ours, and what it writes would stand before the first line of a member's.
 #[ctor::ctor(unsafe)]
 fn before_main() {
-    if is_ours() {
+    if let Some(life) = role() {
         // As the runtime would have done: a closed connection is an error and not the end.
         // SAFETY: nothing else runs yet.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-        take_over();
+        life();
     }
 }
