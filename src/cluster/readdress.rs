@@ -54,7 +54,7 @@ struct Places<F> {
 
 impl<F: Fn(i32) -> Option<u16>> Places<F> {
     fn text(&self, reader: &mut Reader) -> Result<(), WireError> {
-        if self.compact { reader.compact_string() } else { reader.string() }.map(drop)
+        reader.string_in(self.compact).map(drop)
     }
 
     /// Reads the host and port of a broker.
@@ -70,11 +70,7 @@ impl<F: Fn(i32) -> Option<u16>> Places<F> {
 fn moved(api: i16, version: i16, bytes: Vec<u8>, port_of: impl Fn(i32) -> Option<u16>) -> Result<Vec<u8>, WireError> {
     let compact = flexible(api, version);
     let mut places = Places { compact, port_of, found: Vec::new() };
-    let mut reader = Reader::new(bytes);
-    reader.i32()?; // correlation id
-    if compact {
-        reader.tags()?;
-    }
+    let mut reader = Reader::of_reply(bytes, compact)?;
     match api {
         METADATA => in_metadata(&mut reader, version, &mut places)?,
         FIND_COORDINATOR if version >= 4 => in_coordinators(&mut reader, &mut places)?,
@@ -105,8 +101,7 @@ where
     if version >= 3 {
         reader.i32()?; // throttle time
     }
-    let brokers = if places.compact { reader.compact_len()? } else { reader.i32()?.max(0) as usize };
-    for _ in 0..brokers {
+    for _ in 0..reader.len_in(places.compact)? {
         let broker = reader.i32()?;
         places.take(reader, broker)?;
         if version >= 1 {
@@ -239,7 +234,7 @@ fn known_versions(version: i16, bytes: Vec<u8>) -> Result<Vec<u8>, WireError> {
     let mut reader = Reader::new(bytes);
     reader.i32()?; // correlation id; this reply's header is the short one whatever the version
     reader.i16()?; // error
-    let count = if compact { reader.compact_len()? } else { reader.i32()?.max(0) as usize };
+    let count = reader.len_in(compact)?;
     let mut lowered = Vec::new();
     for _ in 0..count {
         let api = reader.i16()?;
@@ -264,13 +259,8 @@ fn known_versions(version: i16, bytes: Vec<u8>) -> Result<Vec<u8>, WireError> {
 pub(super) fn group(request: &[u8], version: i16) -> Option<String> {
     const GROUP: i8 = 0;
     let compact = flexible(FIND_COORDINATOR, version);
-    let mut reader = Reader::new(request.get(8..)?.to_vec());
-    reader.string().ok()?; // client id
-    if compact {
-        reader.tags().ok()?;
-    }
-    let key = if compact { reader.compact_string() } else { reader.string() };
-    let key = key.ok()?;
+    let mut reader = Reader::of_request(request.to_vec(), compact).ok()?;
+    let key = reader.string_in(compact).ok()?;
     if version >= 1 && reader.i8().ok()? != GROUP {
         return None;
     }

@@ -87,6 +87,27 @@ impl Reader {
         Self { bytes, at: 0 }
     }
 
+    /// Behind a request's header. `compact`: that is of the longer form, as lengths and strings are.
+    pub fn of_request(bytes: Vec<u8>, compact: bool) -> Result<Self, WireError> {
+        let mut reader = Self::new(bytes);
+        reader.take(8)?; // API, version, correlation id
+        reader.string()?; // client id, in the short form always
+        if compact {
+            reader.tags()?;
+        }
+        Ok(reader)
+    }
+
+    /// Behind a reply's header.
+    pub fn of_reply(bytes: Vec<u8>, compact: bool) -> Result<Self, WireError> {
+        let mut reader = Self::new(bytes);
+        reader.i32()?; // correlation id
+        if compact {
+            reader.tags()?;
+        }
+        Ok(reader)
+    }
+
     /// How many bytes have been taken.
     pub fn position(&self) -> usize {
         self.at
@@ -141,6 +162,16 @@ impl Reader {
     pub fn compact_string(&mut self) -> Result<String, WireError> {
         let len = self.compact_len()?;
         self.text(len)
+    }
+
+    /// A string of either form; null reads as empty.
+    pub fn string_in(&mut self, compact: bool) -> Result<String, WireError> {
+        if compact { self.compact_string() } else { self.string() }
+    }
+
+    /// The length of an array, or of bytes, of either form; null reads as 0.
+    pub fn len_in(&mut self, compact: bool) -> Result<usize, WireError> {
+        if compact { self.compact_len() } else { Ok(self.i32()?.max(0) as usize) }
     }
 
     fn text(&mut self, len: usize) -> Result<String, WireError> {

@@ -117,58 +117,42 @@ fn read_request(api: i16, version: i16, request: &[u8]) -> Result<Option<(String
         return Ok(None);
     }
     let compact = is_compact(api, version);
-    let mut reader = Reader::new(request.get(8..).unwrap_or_default().to_vec());
-    reader.string()?; // client id
-    if compact {
-        reader.tags()?;
-    }
-    let group = text(&mut reader, compact)?;
+    let mut reader = Reader::of_request(request.to_vec(), compact)?;
+    let group = reader.string_in(compact)?;
     if api == JOIN_GROUP {
         return Ok(Some((group, Asked::Join { version })));
     }
-    let (generation, member) = (reader.i32()?, text(&mut reader, compact)?);
+    let (generation, member) = (reader.i32()?, reader.string_in(compact)?);
     Ok(Some((group, Asked::Sync { version, generation, member })))
 }
 
 /// The generation, and the member's own id.
 fn joined(version: i16, reply: &[u8]) -> Result<(i32, String), WireError> {
     let compact = is_compact(JOIN_GROUP, version);
-    let mut reader = body(reply, compact)?;
+    let mut reader = Reader::of_reply(reply.to_vec(), compact)?;
     if version >= 2 {
         reader.i32()?; // throttle time
     }
     reader.success()?;
     let generation = reader.i32()?;
-    text(&mut reader, compact)?; // protocol
-    text(&mut reader, compact)?; // leader
-    Ok((generation, text(&mut reader, compact)?))
+    reader.string_in(compact)?; // protocol
+    reader.string_in(compact)?; // leader
+    Ok((generation, reader.string_in(compact)?))
 }
 
 fn assigned(version: i16, reply: &[u8]) -> Result<BTreeSet<TopicPartition>, WireError> {
     let compact = is_compact(SYNC_GROUP, version);
-    let mut reader = body(reply, compact)?;
+    let mut reader = Reader::of_reply(reply.to_vec(), compact)?;
     if version >= 1 {
         reader.i32()?; // throttle time
     }
     reader.success()?;
-    let length = if compact { reader.compact_len()? } else { reader.i32()?.max(0) as usize };
+    let length = reader.len_in(compact)?;
     // A member may get nothing, and that may be no bytes at all.
     if length == 0 {
         return Ok(BTreeSet::new());
     }
     Ok(assigned_in(reader.take(length)?)?.into_iter().collect())
-}
-
-fn body(reply: &[u8], compact: bool) -> Result<Reader, WireError> {
-    let mut reader = Reader::new(reply.get(4..).unwrap_or_default().to_vec());
-    if compact {
-        reader.tags()?;
-    }
-    Ok(reader)
-}
-
-fn text(reader: &mut Reader, compact: bool) -> Result<String, WireError> {
-    if compact { reader.compact_string() } else { reader.string() }
 }
 
 #[cfg(test)]
