@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Colours, Format, Scenarios, print, progress, runtime, selected, tell};
 use crate::cluster::containers::Engine;
 use crate::cluster::embedded::EmbeddedLauncher;
-use crate::cluster::external::ExternalLauncher;
+use crate::cluster::external::{ExternalLauncher, Security, SecurityError};
 use crate::cluster::pool::ClusterPool;
 use crate::compare::{self, Side};
 use crate::exit_code::ExitCode;
@@ -30,9 +30,12 @@ pub(super) struct Run {
     /// Where brokers come from
     #[arg(long, value_enum, default_value_t = Backend::Auto)]
     backend: Backend,
-    /// Brokers of the cluster that `--backend external` uses, without TLS or passwords
+    /// Brokers of the cluster that `--backend external` uses
     #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', required_if_eq("backend", "external"))]
     bootstrap_servers: Vec<String>,
+    /// Its client properties, as Kafka's own tools take them: TLS and SASL for `--backend external`
+    #[arg(long, value_name = "FILE")]
+    command_config: Option<PathBuf>,
     /// Run every scenario this often, interleaved
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
@@ -145,6 +148,17 @@ impl Run {
             tell("error: --bootstrap-servers is for --backend external: the other backends bring their own cluster");
             return ExitCode::Usage;
         }
+        if self.backend != Backend::External && self.command_config.is_some() {
+            tell("error: --command-config is for --backend external: the other backends' clusters speak plaintext");
+            return ExitCode::Usage;
+        }
+        let external = match self.external() {
+            Ok(external) => external,
+            Err(error) => {
+                tell(&format!("error: {error}"));
+                return ExitCode::Usage;
+            }
+        };
         let Choice { kind, reason } = runtime.block_on(self.backend.choose(&self.bootstrap_servers));
         let selection = Selection {
             paths: self.scenarios.paths.clone(),
@@ -178,7 +192,7 @@ impl Run {
             return ExitCode::Usage;
         }
         match reason {
-            Ok(reason) => runtime.block_on(self.play(variants, left_out, kind, reason, colour)),
+            Ok(reason) => runtime.block_on(self.play(variants, left_out, kind, reason, external, colour)),
             Err(error) => {
                 tell(&format!(
                     "error: {error}\n\
@@ -190,12 +204,20 @@ impl Run {
         }
     }
 
+    /// For `--backend external`, with what is said of its security.
+    fn external(&self) -> Result<ExternalLauncher, SecurityError> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let security = self.command_config.as_deref().map(|path| Security::read(path, variable)).transpose()?;
+        ExternalLauncher::new(self.bootstrap_servers.clone(), security.unwrap_or_default())
+    }
+
     async fn play(
         self,
         variants: Vec<(Variant, Vec<(PathBuf, crate::plan::Plan)>)>,
         left_out: Vec<LeftOut>,
         backend: BackendKind,
         reason: String,
+        external: ExternalLauncher,
         colour: Colours,
     ) -> ExitCode {
         let cancel = CancellationToken::new();
@@ -237,7 +259,7 @@ impl Run {
                 let at_a_time = total.min(self.jobs as usize);
                 ClusterPool::with_places(EmbeddedLauncher::new(exe.clone(), seed), at_a_time)
             }
-            BackendKind::External => ClusterPool::new(ExternalLauncher::new(self.bootstrap_servers.clone(), seed)),
+            BackendKind::External => ClusterPool::new(external.seed(seed)),
             BackendKind::Containers => crate::testing::container_pool(exe.clone(), !self.keep),
         });
         let events = progress::events(colour.err, total, clusters.places());

@@ -6,6 +6,8 @@
 //! subject ──► 127.0.0.1:P ─► fault proxy ─► 127.0.0.1:D ─► relay ─► broker N      said by the relay: 127.0.0.1:P
 //! harness ───────────────────────────────────────────────────────► broker N      as the broker advertises it
 //! ```
+//! Where brokers want TLS or a name, the relay sees to it: whoever is on this machine speaks plaintext to a relay, and
+//! the harness has relays of its own, without a fault proxy before them.
 //!
 //! It has other people's topics: only what this run created is ever deleted, and a run's topics have a prefix of its own.
 //! Owns the proxies and the relays. Must not know: scenarios' timelines and workloads.
@@ -20,13 +22,21 @@ use futures::future::try_join_all;
 
 use super::pool::Launch;
 use super::ports::Ports;
+use super::wire::WireError;
 use super::{Admin, BackendInfo, BrokerState, Cluster, ClusterError, Link, View, path, wire};
 use crate::plan::{BackendKind, ClusterPlan, TopicPlan};
 use crate::proxy::{FaultProxy, Toxiproxy};
 
 mod relay;
+mod sasl;
+mod security;
+mod tls;
+mod upstream;
 
-use relay::Relay;
+use relay::{Doors, Relay};
+use upstream::Upstream;
+
+pub use security::{Credentials, Mechanism, Security, SecurityError, Tls};
 
 /// One look at a broker.
 const LOOK: Duration = Duration::from_secs(5);
@@ -38,22 +48,31 @@ pub struct ExternalLauncher {
     /// `host:port` of some brokers.
     bootstrap: Vec<String>,
     seed: u64,
+    upstream: Upstream,
+    security: Security,
 }
 
 impl ExternalLauncher {
-    /// `seed` is the fault proxies'.
-    pub fn new(bootstrap: Vec<String>, seed: u64) -> Self {
-        Self { bootstrap, seed }
+    /// # Errors
+    /// [`SecurityError`] if a certificate or key cannot be read.
+    pub fn new(bootstrap: Vec<String>, security: Security) -> Result<Self, SecurityError> {
+        Ok(Self { bootstrap, seed: 0, upstream: Upstream::new(&security)?, security })
+    }
+
+    /// The fault proxies' seed; 0 without it.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
     }
 
     /// Asks the bootstrap servers, one after the other, who is there.
     async fn brokers(&self) -> Result<BTreeMap<u32, String>, ClusterError> {
         let mut last = "none was named".to_owned();
         for address in &self.bootstrap {
-            match wire::metadata(address, LOOK).await {
+            match self.metadata(address).await {
                 Ok(seen) if !seen.brokers.is_empty() => return Ok(seen.brokers),
                 Ok(_) => last = format!("{address} knows no broker"),
-                Err(error) => last = format!("{address}: {error}"),
+                Err(reason) => last = format!("{address}: {reason}"),
             }
         }
         Err(ClusterError::NotReady {
@@ -64,6 +83,71 @@ impl ExternalLauncher {
             log: String::new(),
         })
     }
+
+    async fn metadata(&self, address: &str) -> Result<wire::Metadata, String> {
+        if !self.security.is_needed() {
+            return wire::metadata(address, LOOK).await.map_err(|error| match error {
+                // What a listener says, or does, that expects TLS or a name.
+                WireError::Malformed(_) | WireError::Io { step: "await the reply", .. } => {
+                    format!("{error}: if that listener wants TLS or SASL, say so by --command-config FILE")
+                }
+                error => error.to_string(),
+            });
+        }
+        // Not through a relay, which tells its client of a refusal by closing. (A broker that misses our certificate says so
+        // after the handshake, in place of the answer.)
+        let stream = self.upstream.connect(address).await.map_err(|error| error.to_string())?;
+        wire::metadata_over(stream, LOOK).await.map_err(|error| error.to_string())
+    }
+
+    /// The harness's own way to each broker: its address, and the relay if it takes one.
+    async fn direct(&self, brokers: &BTreeMap<u32, String>, ports: &Ports) -> Result<Ways, ClusterError> {
+        if !self.security.is_needed() {
+            return Ok(brokers.iter().map(|(id, address)| (*id, (address.clone(), None))).collect());
+        }
+        let port = |i: usize| ports.get(brokers.len() * 2 + i);
+        let doors: Doors = Arc::new(brokers.keys().enumerate().map(|(i, id)| (number(*id), port(i))).collect());
+        let mut ways = Ways::new();
+        for (i, (id, address)) in brokers.iter().enumerate() {
+            let relay = self.relay(port(i), *id, address, &doors).await?;
+            ways.insert(*id, (format!("127.0.0.1:{}", port(i)), Some(relay)));
+        }
+        Ok(ways)
+    }
+
+    fn notes(&self, brokers: u32) -> Vec<String> {
+        let mut notes = vec![
+            format!(
+                "an external cluster of {brokers} brokers ({}), used as it is: its version and configuration are not known",
+                self.bootstrap.join(",")
+            ),
+            "the relay rewrites the brokers' addresses in Kafka's protocol".to_owned(),
+        ];
+        if self.security.is_needed() {
+            notes.push(format!(
+                "the relay speaks {} to the brokers, and plaintext to the clients on this machine",
+                self.security
+            ));
+        }
+        notes
+    }
+
+    async fn relay(&self, port: u16, id: u32, address: &str, doors: &Doors) -> Result<Relay, ClusterError> {
+        let opened = Relay::open(port, self.upstream.clone(), address.to_owned(), doors.clone()).await;
+        opened.map_err(|e| ClusterError::File {
+            action: "open",
+            path: format!("the relay to broker {id}"),
+            reason: e.to_string(),
+        })
+    }
+}
+
+/// By broker: where the harness finds it, and what stands there.
+type Ways = BTreeMap<u32, (String, Option<Relay>)>;
+
+/// A broker's number as Kafka writes it.
+fn number(broker: u32) -> i32 {
+    i32::try_from(broker).unwrap_or(-1)
 }
 
 #[async_trait]
@@ -74,41 +158,32 @@ impl Launch for ExternalLauncher {
         if has < plan.brokers {
             return Err(ClusterError::TooFewBrokers { wanted: plan.brokers, has });
         }
-        let reserved = Ports::reserve(brokers.len() * 2)?;
+        let reserved = Ports::reserve(brokers.len() * 3)?;
+        let mut ways = self.direct(&brokers, &reserved).await?;
+        let direct: BTreeMap<u32, String> = ways.iter().map(|(id, (address, _))| (*id, address.clone())).collect();
         let proxy = FaultProxy::start(self.seed).await.map_err(|e| ClusterError::File {
             action: "start",
             path: "the fault proxies' control plane".to_owned(),
             reason: e.to_string(),
         })?;
         let places = |i: usize| (reserved.get(i * 2), reserved.get(i * 2 + 1));
-        let doors: BTreeMap<i32, u16> =
-            brokers.keys().enumerate().map(|(i, id)| (i32::try_from(*id).unwrap_or(-1), places(i).0)).collect();
-        let doors = Arc::new(doors);
-        let nodes = try_join_all(brokers.iter().enumerate().map(|(i, (id, direct))| {
+        let doors: Doors = Arc::new(brokers.keys().enumerate().map(|(i, id)| (number(*id), places(i).0)).collect());
+        let nodes = try_join_all(brokers.iter().enumerate().map(|(i, (id, address))| {
             let ((front, door), doors, control) = (places(i), doors.clone(), proxy.control());
+            let (direct, own) = ways.remove(id).unwrap_or_else(|| (address.clone(), None));
             async move {
-                let relay = Relay::open(door, direct.clone(), doors).await.map_err(|e| ClusterError::File {
-                    action: "open",
-                    path: format!("the relay to broker {id}"),
-                    reason: e.to_string(),
-                })?;
+                let relay = self.relay(door, *id, address, &doors).await?;
                 let link = Link::new(*id, Toxiproxy::new(&control.to_string(), &format!("broker-{id}")));
                 link.create(&format!("127.0.0.1:{front}"), &format!("127.0.0.1:{door}")).await?;
-                Ok::<_, ClusterError>(Node { id: *id, front, direct: direct.clone(), link, _relay: relay })
+                Ok::<_, ClusterError>(Node { id: *id, front, direct, link, _relay: relay, _own: own })
             }
         }))
         .await?;
         let cluster = ExternalCluster {
-            admin: Admin::new(brokers.into_iter().collect()),
+            admin: Admin::new(direct.into_iter().collect()),
             nodes,
             created: Mutex::default(),
-            notes: vec![
-                format!(
-                    "an external cluster of {has} brokers ({}), used as it is: its version and configuration are not known",
-                    self.bootstrap.join(",")
-                ),
-                "the relay rewrites the brokers' addresses in Kafka's protocol".to_owned(),
-            ],
+            notes: self.notes(has),
             proxy: Mutex::new(Some(proxy)),
             _ports: reserved,
         };
@@ -137,6 +212,8 @@ struct Node {
     direct: String,
     link: Link,
     _relay: Relay,
+    /// The harness's.
+    _own: Option<Relay>,
 }
 
 impl ExternalCluster {

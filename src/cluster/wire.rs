@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 mod access;
 mod bytes;
@@ -17,6 +17,7 @@ mod requests;
 pub(crate) use self::bytes::{Reader, Writer};
 pub(crate) use access::{create_denial, delete_acls};
 pub(crate) use frame::{malformed, read_frame, write_frame};
+pub(crate) use requests::metadata_over;
 pub use requests::{Metadata, PartitionMetadata, TopicMetadata, find_coordinator, metadata};
 pub(crate) use requests::{
     elect_preferred, end_offsets, high_watermarks, incremental_alter_topic, quorum_leader, reassign,
@@ -76,13 +77,31 @@ pub(crate) async fn call(
     body: &Writer,
     within: Duration,
 ) -> Result<Reader, WireError> {
+    let connected = async {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    };
+    let begun = Instant::now();
+    let stream = match timeout(within, connected).await {
+        Ok(outcome) => outcome.map_err(|e: std::io::Error| WireError::Io { step: "connect", reason: e.to_string() })?,
+        Err(_) => return Err(WireError::TimedOut { step: "connect", within }),
+    };
+    call_over(stream, api, version, body, within.saturating_sub(begun.elapsed())).await
+}
+
+/// The same on a connection that is open, and closed afterwards.
+pub(crate) async fn call_over(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    api: ApiKey,
+    version: i16,
+    body: &Writer,
+    within: Duration,
+) -> Result<Reader, WireError> {
     const CORRELATION: i32 = 0x5ea;
-    let mut step = "connect";
+    let mut step = "send the request";
     let exchange = async {
         let io = |step| move |e: std::io::Error| WireError::Io { step, reason: e.to_string() };
-        let mut stream = TcpStream::connect(address).await.map_err(io("connect"))?;
-        stream.set_nodelay(true).map_err(io("connect"))?;
-
         let mut head = Writer::default();
         head.i16(api as i16).i16(version).i32(CORRELATION).string("seaworthy");
         if api.flexible() {
@@ -90,8 +109,8 @@ pub(crate) async fn call(
         }
         let mut frame = Writer::default();
         frame.i32((head.len() + body.len()) as i32).append(&head).append(body);
-        step = "send the request";
-        stream.write_all(frame.as_bytes()).await.map_err(io("send the request"))?;
+        stream.write_all(frame.as_bytes()).await.map_err(io(step))?;
+        stream.flush().await.map_err(io(step))?;
 
         step = "await the reply";
         let size = stream.read_i32().await.map_err(io("await the reply"))?;
@@ -116,22 +135,8 @@ pub(crate) async fn call(
 
 /// Kafka's name of an error code, for people.
 pub(crate) fn error_name(code: i16) -> String {
-    let name = match code {
-        -1 => "UNKNOWN_SERVER_ERROR",
-        3 => "UNKNOWN_TOPIC_OR_PARTITION",
-        5 => "LEADER_NOT_AVAILABLE",
-        6 => "NOT_LEADER_OR_FOLLOWER",
-        7 => "REQUEST_TIMED_OUT",
-        14 => "COORDINATOR_LOAD_IN_PROGRESS",
-        15 => "COORDINATOR_NOT_AVAILABLE",
-        16 => "NOT_COORDINATOR",
-        35 => "UNSUPPORTED_VERSION",
-        40 => "INVALID_CONFIG",
-        41 => "NOT_CONTROLLER",
-        54 => "SECURITY_DISABLED",
-        80 => "PREFERRED_LEADER_NOT_AVAILABLE",
-        84 => "ELECTION_NOT_NEEDED",
-        _ => return format!("error {code}"),
-    };
-    format!("{name} ({code})")
+    match crate::resilience::classify::error_name(i32::from(code)) {
+        Some(name) => format!("{name} ({code})"),
+        None => format!("error {code}"),
+    }
 }

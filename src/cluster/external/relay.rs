@@ -1,4 +1,5 @@
-//! One broker's relay: requests go through untouched, and replies that name brokers' addresses get the fault proxies'.
+//! One broker's relay: requests go through untouched, and replies that name brokers' addresses get other ones. Before the
+//! broker it speaks as the broker's listener wants it (TLS, SASL), to its clients plaintext.
 //! Must not know: faults, topics, who leads what.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -7,9 +8,11 @@ use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::upstream::Upstream;
 use crate::cluster::readdress;
 use crate::cluster::wire::{malformed, read_frame, write_frame};
 
@@ -27,31 +30,31 @@ impl Drop for Relay {
     }
 }
 
-/// By broker: the port of its fault proxy on this machine.
-type Doors = Arc<BTreeMap<i32, u16>>;
+/// By broker: the port on this machine where its clients are to find it.
+pub(super) type Doors = Arc<BTreeMap<i32, u16>>;
 
 impl Relay {
-    /// Listens on the port and relays to `upstream`, `host:port`.
-    pub async fn open(port: u16, upstream: String, doors: Doors) -> io::Result<Self> {
+    /// Listens on the port and relays to `broker`, `host:port`.
+    pub async fn open(port: u16, upstream: Upstream, broker: String, doors: Doors) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        Ok(Self { task: tokio::spawn(serve(listener, upstream, doors)).abort_handle() })
+        Ok(Self { task: tokio::spawn(serve(listener, upstream, broker, doors)).abort_handle() })
     }
 }
 
-async fn serve(listener: TcpListener, upstream: String, doors: Doors) {
+async fn serve(listener: TcpListener, upstream: Upstream, broker: String, doors: Doors) {
     // Aborted, and its connections with it, when the relay is dropped.
     let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
             Ok((client, _)) => {
-                let (upstream, doors) = (upstream.clone(), doors.clone());
+                let (upstream, broker, doors) = (upstream.clone(), broker.clone(), doors.clone());
                 connections.spawn(async move {
-                    if let Err(error) = converse(client, &upstream, &doors).await {
-                        tracing::debug!(%upstream, %error, "a connection to a broker ended");
+                    if let Err(error) = converse(client, &upstream, &broker, &doors).await {
+                        tracing::debug!(%broker, %error, "a connection to a broker ended");
                     }
                 });
             }
-            Err(error) => tracing::warn!(%upstream, %error, "a connection could not be taken"),
+            Err(error) => tracing::warn!(%broker, %error, "a connection could not be taken"),
         }
         while connections.try_join_next().is_some() {}
     }
@@ -66,17 +69,18 @@ struct Asked {
 }
 
 /// One connection; it ends when either side does.
-async fn converse(client: TcpStream, upstream: &str, doors: &BTreeMap<i32, u16>) -> io::Result<()> {
+async fn converse(client: TcpStream, upstream: &Upstream, broker: &str, doors: &BTreeMap<i32, u16>) -> io::Result<()> {
     client.set_nodelay(true)?;
-    let server = TcpStream::connect(upstream).await?;
-    server.set_nodelay(true)?;
+    let server = upstream.connect(broker).await?;
     let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_server, mut to_server) = server.into_split();
+    let (mut from_server, mut to_server) = tokio::io::split(server);
     let asked = Mutex::new(VecDeque::new());
     let requests = async {
         while let Some(frame) = read_frame(&mut from_client, FRAME).await? {
             asked.lock().unwrap_or_else(PoisonError::into_inner).push_back(header(&frame)?);
             write_frame(&mut to_server, &frame).await?;
+            // TLS keeps what it has not been asked to send.
+            to_server.flush().await?;
         }
         Ok(())
     };

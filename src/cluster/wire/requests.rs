@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{ApiKey, Reader, WireError, Writer, call};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{ApiKey, Reader, WireError, Writer, call, call_over};
 use crate::plan::TopicPartition;
 
 /// One broker's view of the cluster.
@@ -36,9 +38,24 @@ pub struct PartitionMetadata {
 
 /// What one broker knows about all topics.
 pub async fn metadata(address: &str, within: Duration) -> Result<Metadata, WireError> {
+    known(call(address, ApiKey::Metadata, 7, &every_topic(), within).await?)
+}
+
+/// The same on a connection that is open, and closed afterwards.
+pub(crate) async fn metadata_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    within: Duration,
+) -> Result<Metadata, WireError> {
+    known(call_over(stream, ApiKey::Metadata, 7, &every_topic(), within).await?)
+}
+
+fn every_topic() -> Writer {
     let mut body = Writer::default();
-    body.i32(-1).i8(0); // every topic; create none
-    let mut reply = call(address, ApiKey::Metadata, 7, &body, within).await?;
+    body.i32(-1).i8(0); // create none
+    body
+}
+
+fn known(mut reply: Reader) -> Result<Metadata, WireError> {
     let ids = |r: &mut Reader| r.items(|r| Ok(r.i32()? as u32));
     reply.i32()?; // throttle time
     let brokers = reply.items(|r| {

@@ -1,6 +1,10 @@
 //! A cluster that somebody else runs, the stock Kafka container of testcontainers-modules: its network is harmed without
 //! touching its listeners, and what a run makes in it is gone afterwards.
 
+mod secured;
+
+use std::path::Path;
+
 use assert_cmd::Command;
 use libtest_mimic::{Arguments, Failed, Trial};
 use seaworthy::testing::{self, Bench};
@@ -16,6 +20,8 @@ fn main() -> std::process::ExitCode {
     let trials = vec![
         Trial::test("a_stock_kafka_goes_through_a_network_partition_and_keeps_nothing_of_it::containers", partition)
             .with_ignored_flag(ignored),
+        Trial::test("a_listener_with_tls_and_names_is_one_like_any_other::containers", secured::clusters)
+            .with_ignored_flag(ignored),
         Trial::test("what_is_not_ours_to_do_is_said_while_planning", refused),
         Trial::test("a_cluster_that_does_not_answer_is_named", nobody),
     ];
@@ -26,7 +32,7 @@ fn main() -> std::process::ExitCode {
 const SMALL: [&str; 6] =
     ["--set", "cluster.brokers=1", "--set", "topic.replication=1", "--set", "topic.min-insync-replicas=1"];
 
-fn run(scenario: &str, servers: &str, out: &std::path::Path) -> Command {
+fn run(scenario: &str, servers: &str, out: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_seaworthy"));
     command.args(["run", scenario, "--backend", "external", "--bootstrap-servers", servers, "--seed", "1"]);
     command.arg("--out").arg(out);
@@ -64,23 +70,30 @@ fn against(servers: &str) -> Result<(), String> {
         return Err(format!("one broker for three: {}, {said}", output.status));
     }
 
-    let output = run("scenarios/network-partition.toml", servers, out.path()).args(SMALL).output().map_err(text)?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-    let folder = out.path().join("latest/network-partition/1");
-    let result = std::fs::read_to_string(folder.join("result.json")).map_err(|e| format!("no verdict: {e}\n{said}"))?;
-    let result: serde_json::Value = serde_json::from_str(&result).map_err(|e| e.to_string())?;
+    let mut command = run("scenarios/network-partition.toml", servers, out.path());
+    command.args(SMALL);
+    let result = result_of(command, out.path(), "network-partition")?;
     // How fast this machine is today is not what is shown; that the cut bit, was survived and was measured is.
     let integrity = &result["integrity"];
     if integrity["lost"] != 0 || integrity["acked"].as_u64().is_none_or(|acked| acked < 1_000) {
-        return Err(format!("{integrity}\n{said}"));
+        return Err(format!("{integrity}"));
     }
     if result["backend"]["kind"] != "external" || result["faults"][0]["healed_s"].is_null() {
-        return Err(format!("{}\n{}\n{said}", result["backend"], result["faults"]));
+        return Err(format!("{}\n{}", result["backend"], result["faults"]));
     }
     if result["faults"][0]["effect"]["ops_affected"].as_u64().is_none_or(|affected| affected == 0) {
-        return Err(format!("the cut had no effect: {}\n{said}", result["faults"]));
+        return Err(format!("the cut had no effect: {}", result["faults"]));
     }
     Ok(())
+}
+
+/// Runs it; what came of it, whatever the verdict.
+fn result_of(mut command: Command, out: &Path, scenario: &str) -> Result<serde_json::Value, String> {
+    let output = command.output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let result = std::fs::read(out.join("latest").join(scenario).join("1/result.json"));
+    let result = result.map_err(|error| format!("no verdict: {error}\n{said}"))?;
+    serde_json::from_slice(&result).map_err(|error| error.to_string())
 }
 
 fn refused() -> Result<(), Failed> {
