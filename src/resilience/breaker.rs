@@ -24,6 +24,7 @@ mod window;
 
 use std::fmt;
 use std::future::Future;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,7 +35,7 @@ use tokio::time::{Instant, timeout};
 use super::classify::Classify;
 use event::Outbox;
 use machine::{Change, FORCED_WAIT, Machine, Outcome};
-use window::{Window, nanos};
+use window::{Window, nanos, nanos_of};
 
 pub use config::BreakerConfig;
 pub use error::{BreakerError, Rejected};
@@ -173,26 +174,27 @@ impl CircuitBreaker {
     /// [`Rejected`] while open, and while half-open with all probes given out.
     #[inline]
     pub fn try_acquire(&self) -> Result<Permit<'_>, Rejected> {
-        let stamp = self.face.stamp.load(Ordering::Acquire) & !DIRTY;
-        if stamp & (STATE | MODE) == 0 {
-            return Ok(self.permit(stamp));
+        let mut stamp = self.face.stamp.load(Ordering::Acquire) & !DIRTY;
+        if stamp & (STATE | MODE) != 0 {
+            let wait;
+            (stamp, wait) = self.acquire_slowly(stamp);
+            if stamp == REFUSED {
+                return Err(Rejected { retry_in: Duration::from_nanos(wait) });
+            }
         }
-        self.acquire_slowly(stamp)
+        let started = if self.slow_call.is_some() && stamp != NOTHING { Some(Instant::now()) } else { None };
+        Ok(Permit { breaker: self, stamp, started })
     }
 
-    #[inline]
-    fn permit(&self, stamp: u64) -> Permit<'_> {
-        let started = if self.slow_call.is_some() { Some(Instant::now()) } else { None };
-        Permit { breaker: self, stamp, started }
-    }
-
+    /// The permit's stamp, or [`REFUSED`] and for how many nanoseconds. Two numbers stay in registers, and the permit that is
+    /// made of them does, too: by way of memory it would cost as much as all the rest of a call.
     #[cold]
     #[inline(never)]
-    fn acquire_slowly(&self, stamp: u64) -> Result<Permit<'_>, Rejected> {
+    fn acquire_slowly(&self, stamp: u64) -> (u64, u64) {
         match (mode_of(stamp), state_of(stamp)) {
-            (Mode::Disabled, _) => return Ok(Permit { breaker: self, stamp: NOTHING, started: None }),
-            (Mode::MetricsOnly, _) => return Ok(self.permit(stamp)),
-            (Mode::ForcedOpen, _) => return Err(self.reject(FORCED_WAIT)),
+            (Mode::Disabled, _) => return (NOTHING, 0),
+            (Mode::MetricsOnly, _) => return (stamp, 0),
+            (Mode::ForcedOpen, _) => return self.reject(nanos_of(FORCED_WAIT)),
             (Mode::Normal, _) => {}
         }
         if state_of(stamp) == State::Open {
@@ -200,7 +202,7 @@ impl CircuitBreaker {
             let until = self.face.open_until.load(Ordering::Acquire);
             let left = until.saturating_sub(nanos(self.origin, Instant::now()));
             if left > 0 {
-                return Err(self.reject(Duration::from_nanos(left)));
+                return self.reject(left);
             }
         }
         let mut machine = self.lock();
@@ -209,14 +211,15 @@ impl CircuitBreaker {
         let (mode, state) = (machine.mode(), machine.state());
         self.publish(machine, change, now);
         match admission {
-            Ok(generation) => Ok(self.permit(pack(generation, mode, state, false))),
-            Err(retry_in) => Err(self.reject(retry_in)),
+            Ok(generation) => (pack(generation, mode, state, false), 0),
+            Err(retry_in) => self.reject(nanos_of(retry_in)),
         }
     }
 
-    fn reject(&self, retry_in: Duration) -> Rejected {
+    /// `wait` is in nanoseconds.
+    fn reject(&self, wait: u64) -> (u64, u64) {
         self.rejections.fetch_add(1, Ordering::Relaxed);
-        Rejected { retry_in }
+        (REFUSED, wait)
     }
 
     /// Runs `op` if admitted. An error counts as a failure if it
@@ -307,6 +310,10 @@ impl CircuitBreaker {
         self.outbox.deliver();
     }
 
+    fn was_slow(&self, started: Option<Instant>) -> bool {
+        started.zip(self.slow_call).is_some_and(|(started, limit)| started.elapsed() > limit)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Machine> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -323,33 +330,40 @@ pub struct Permit<'a> {
     started: Option<Instant>,
 }
 
-impl Permit<'_> {
+impl<'a> Permit<'a> {
     /// The call succeeded.
     #[inline]
-    pub fn success(mut self) {
-        let stamp = std::mem::replace(&mut self.stamp, NOTHING);
-        let face = &self.breaker.face;
+    pub fn success(self) {
+        let (breaker, stamp, started) = self.into_parts();
+        let face = &breaker.face;
         // One comparison: same generation, closed, and nothing to change but the window.
-        if self.started.is_none() && face.stamp.load(Ordering::Acquire) == stamp && state_of(stamp) == State::Closed {
-            let counted = self.breaker.window.add_success();
+        if started.is_none() && face.stamp.load(Ordering::Acquire) == stamp && state_of(stamp) == State::Closed {
+            let counted = breaker.window.add_success();
             if counted.is_err() || face.stamp.load(Ordering::SeqCst) != stamp {
-                self.breaker.settle(generation_of(stamp), counted);
+                breaker.settle(generation_of(stamp), counted);
             }
             return;
         }
         if stamp != NOTHING {
-            let slow = self.was_slow();
-            self.breaker.record(generation_of(stamp), Outcome::Success { slow });
+            let slow = breaker.was_slow(started);
+            breaker.record(generation_of(stamp), Outcome::Success { slow });
         }
     }
 
     /// The call failed in a way that speaks against what was called.
-    pub fn failure(mut self) {
-        let stamp = std::mem::replace(&mut self.stamp, NOTHING);
+    pub fn failure(self) {
+        let (breaker, stamp, started) = self.into_parts();
         if stamp != NOTHING {
-            let slow = self.was_slow();
-            self.breaker.record(generation_of(stamp), Outcome::Failure { slow });
+            let slow = breaker.was_slow(started);
+            breaker.record(generation_of(stamp), Outcome::Failure { slow });
         }
+    }
+
+    /// What it consists of; nothing is released.
+    #[inline]
+    fn into_parts(self) -> (&'a CircuitBreaker, u64, Option<Instant>) {
+        let this = ManuallyDrop::new(self);
+        (this.breaker, this.stamp, this.started)
     }
 
     /// The breaker's [generation](CircuitBreaker::generation) in which it was given; of a disabled breaker, none of them.
@@ -358,12 +372,9 @@ impl Permit<'_> {
     }
 
     /// True if this call is a probe of a half-open breaker.
+    #[inline]
     pub fn is_probe(&self) -> bool {
         self.stamp != NOTHING && state_of(self.stamp) == State::HalfOpen
-    }
-
-    fn was_slow(&self) -> bool {
-        self.started.zip(self.breaker.slow_call).is_some_and(|(started, limit)| started.elapsed() > limit)
     }
 }
 
@@ -383,6 +394,8 @@ const MODE: u64 = 0b1100;
 const DIRTY: u64 = 0b1_0000;
 /// A permit's stamp when its result goes nowhere. No breaker has so many generations.
 const NOTHING: u64 = u64::MAX;
+/// In place of a permit's stamp where there is no permit.
+const REFUSED: u64 = u64::MAX - 1;
 
 fn pack(generation: u64, mode: Mode, state: State, dirty: bool) -> u64 {
     let state = match state {

@@ -331,6 +331,7 @@ impl Tenths {
         nanos(self.origin, now) / self.length
     }
 
+    #[inline]
     fn add_success(&self) -> Result<(), Ticket> {
         let at = nanos(self.origin, Instant::now());
         // Another thread's later tenth takes it, too: that is a difference of a moment.
@@ -381,10 +382,15 @@ impl Tenth {
     }
 }
 
-/// Nanoseconds from `origin` to `at`; none if it is before, the most there are after five centuries.
+/// Nanoseconds from `origin` to `at`; none if it is before.
 #[inline]
 pub(super) fn nanos(origin: Instant, at: Instant) -> u64 {
-    let since = at.saturating_duration_since(origin);
+    nanos_of(at.saturating_duration_since(origin))
+}
+
+/// The most there are after five centuries.
+#[inline]
+pub(super) fn nanos_of(duration: Duration) -> u64 {
     // Not by way of `as_nanos`, whose 128 bits every call would pay for.
-    since.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(since.subsec_nanos()))
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))
 }
