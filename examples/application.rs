@@ -3,16 +3,18 @@
 //! runs it as a process and judges it from outside; nothing in it knows Seaworthy but the names of the variables.
 //!
 //! `--parts 3` makes three records of each, numbered by the header `seaworthy-part`; `--drop k3,k5` leaves the records with
-//! these keys out. `--ignore-sigterm`, `--early-commit` (and then working on the batch for a while) and `--unawaited-parts`
-//! (nobody looks whether the parts after the first are written) are bugs on purpose.
+//! these keys out. With `--sink stdout` effects are lines of JSON on its standard output. `--ignore-sigterm`, `--early-commit` (and
+//! then working on the batch for a while), `--unawaited-parts` (nobody looks whether the parts after the first are written) and
+//! `--later` (effects elsewhere than in the topic are made a second after the commit) are bugs on purpose.
 
 #![expect(clippy::disallowed_methods, reason = "a program of its own, which knows no clock of ours")]
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
-use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
+use rdkafka::message::{Header, Headers, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
@@ -21,6 +23,8 @@ const BATCH: usize = 1_000;
 const WAIT: Duration = Duration::from_millis(100);
 /// How long the records of a batch are worked on.
 const WORK: Duration = Duration::from_secs(3);
+/// How long after the commit effects are made, where that is the bug.
+const LATER: Duration = Duration::from_secs(1);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,6 +33,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let value = |flag: &str| std::env::args().skip_while(|argument| argument != flag).nth(1);
     let parts: u32 = value("--parts").map_or(Ok(1), |number| number.parse())?;
     let drops = value("--drop").unwrap_or_default();
+    let stdout = value("--sink").is_some_and(|sink| sink == "stdout");
     let dropped = |key: Option<&[u8]>| key.is_some_and(|key| drops.split(',').any(|drop| drop.as_bytes() == key));
     let mut client = ClientConfig::new();
     client
@@ -49,6 +54,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (output, dead) = (variable("SEAWORTHY_OUTPUT_TOPIC")?, variable("SEAWORTHY_DLQ_TOPIC")?);
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     println!("ready");
+    let mut making = Vec::new();
     loop {
         let batch = tokio::select! {
             batch = next(&consumer) => batch,
@@ -56,6 +62,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 if has("--ignore-sigterm") {
                     println!("SIGTERM: never heard of it");
                     continue;
+                }
+                for made in making {
+                    made.await?;
                 }
                 return Ok(());
             }
@@ -65,11 +74,27 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             tokio::time::sleep(WORK).await;
         }
         let kept = batch.iter().filter(|message| !dropped(message.key()));
+        let mut lines = String::new();
         let sends = kept.flat_map(|message| {
             let poison = message.payload().is_some_and(|value| value.starts_with(b"poison"));
             let (topic, parts) = if poison { (&dead, 1) } else { (&output, parts) };
             (0..parts).map(move |part| (message, topic, part))
         });
+        let (elsewhere, sends): (Vec<_>, Vec<_>) = sends.partition(|(_, topic, _)| stdout && *topic == &output);
+        for (message, _, part) in elsewhere {
+            let id = identity(message).unwrap_or_default();
+            lines += &format!("{{\"seaworthy-id\":\"{id}\",\"seaworthy-part\":{part}}}\n");
+        }
+        if has("--later") {
+            making.retain(|made: &tokio::task::JoinHandle<()>| !made.is_finished());
+            making.push(tokio::spawn(async move {
+                tokio::time::sleep(LATER).await;
+                print(&lines);
+            }));
+        } else {
+            print(&lines);
+        }
+        let sends = sends.into_iter();
         let sends = sends.map(|(message, topic, part)| {
             let (producer, careless, unawaited) = (&producer, &careless, part > 0 && has("--unawaited-parts"));
             async move {
@@ -114,6 +139,20 @@ async fn next(consumer: &StreamConsumer) -> Vec<OwnedMessage> {
         until.get_or_insert_with(|| Instant::now() + WAIT);
     }
     batch
+}
+
+/// The header that Seaworthy's records have.
+fn identity(message: &OwnedMessage) -> Option<String> {
+    let header = message.headers()?.iter().find(|header| header.key == "seaworthy-id")?;
+    header.value.map(|id| String::from_utf8_lossy(id).into_owned())
+}
+
+/// Out of this program before it goes on.
+fn print(lines: &str) {
+    let mut output = std::io::stdout().lock();
+    if let Err(error) = output.write_all(lines.as_bytes()).and_then(|()| output.flush()) {
+        eprintln!("{error}");
+    }
 }
 
 fn commit(consumer: &StreamConsumer, batch: &[OwnedMessage]) {

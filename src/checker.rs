@@ -113,6 +113,12 @@ pub struct Case<'h> {
 }
 
 impl<'h> Case<'h> {
+    /// Where effects show, in words.
+    fn sink(&self) -> String {
+        const TOPIC: &str = "the output topic";
+        self.plan.map_or(TOPIC.to_owned(), |plan| plan.subject.sink().words(TOPIC))
+    }
+
     /// Prepares a history for checking: its ledger, its marks, its scopes.
     pub fn of(history: &'h History) -> Self {
         Self::with(history, Ledger::of(history))

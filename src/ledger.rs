@@ -17,7 +17,7 @@ mod polls;
 mod read;
 mod rows;
 
-pub use coverage::{Coverage, Reach};
+pub use coverage::{Coverage, Reach, Short};
 pub use fate::{Fate, Sent};
 pub use index::{Tp, Tps};
 pub use parts::Strange;
@@ -174,9 +174,12 @@ impl Ledger {
                 let actor = self.actors.of(event.actor.as_deref());
                 self.polls.exit(actor);
             }
-            Op::FinalRead { r#type, tp, from, to } => {
+            Op::FinalRead { r#type, tp, from, to, error } => {
                 let tp = self.tps.of(tp.into());
                 self.coverage.read(tp, *from, *to, *r#type == Outcome::Ok, event.t);
+                if let Some(error) = error {
+                    self.coverage.stopped(tp, error);
+                }
             }
             _ => {}
         }

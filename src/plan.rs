@@ -13,6 +13,7 @@ mod foreign;
 mod metrics;
 mod render;
 mod request;
+mod sink;
 mod text;
 mod timeline;
 pub use capability::{Capabilities, Capability, Need};
@@ -27,6 +28,7 @@ pub use foreign::{
 pub use metrics::{MetricsPlan, Selector};
 pub use render::duration_text;
 pub use request::{REQUEST_NAMES, api_key};
+pub use sink::EffectSink;
 pub use timeline::{Step, StepAction, Timeline};
 
 /// Where brokers come from.
@@ -95,6 +97,19 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The output topic, or what stands in its place in a history when effects show elsewhere.
+    pub fn effects_in(&self) -> String {
+        self.subject.sink().place().map_or_else(|| self.topic.output(), str::to_owned)
+    }
+
+    /// How many lists of effects that has at least, numbered from 0: topic partitions, or members with an output each.
+    pub fn effect_lists(&self) -> i32 {
+        match self.subject.sink() {
+            EffectSink::Topic => self.topic.partitions,
+            EffectSink::Stdout => i32::try_from(self.subject.members).unwrap_or(i32::MAX),
+        }
+    }
+
     /// The same scenario on topics with this before their names: on a cluster that has other people's topics too.
     pub fn with_topic_prefix(mut self, prefix: &str) -> Self {
         let ours = self.topic.all();
@@ -255,6 +270,11 @@ pub struct SubjectPlan {
 }
 
 impl SubjectPlan {
+    /// Where its effects show; the pipeline's always in the output topic.
+    pub fn sink(&self) -> &EffectSink {
+        self.foreign.as_ref().map_or(&EffectSink::Topic, |foreign| &foreign.sink)
+    }
+
     /// What is owed for each record; of the pipeline one effect.
     pub fn owed(&self) -> Owed<'_> {
         match &self.foreign {

@@ -1,6 +1,7 @@
 //! The instrument: offers the load, keeps the books, reads back what became of every record. It uses plain clients;
 //! only the producer on the proxied path (`producer = "resilient"`) belongs to the system under test.
 
+pub mod effects;
 pub mod final_read;
 mod identity;
 mod ledger;
@@ -9,6 +10,7 @@ mod plain;
 pub mod record;
 mod sink;
 
+pub use effects::Effects;
 pub use ledger::{Counters, SentLedger};
 pub use open_loop::{Load, LoadSpec, Pace};
 pub use plain::PlainProducer;

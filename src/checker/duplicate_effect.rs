@@ -1,10 +1,10 @@
 //! `duplicate-effect`: more than one output record for one id.
 //!
 //! **Claim** (if the application promises exactly-once): one record, one effect; one of each part where the scenario says
-//! that a record has several. **Method**: distinct places of an id, or of one part of it, in the output topic; the count
+//! that a record has several. **Method**: distinct places of an id, or of one part of it, in the output topic or the sink in its place; the count
 //! is of surplus effects. Fatal with the promise `exactly_once` where there are more effects than places in the input log
 //! (a duplicate that the producer made is not the application's); counted otherwise, for correct at-least-once
-//! applications replay after a crash. **Blind spots**: effects outside the output topic.
+//! applications replay after a crash. **Blind spots**: effects outside that.
 
 use super::example::records;
 use super::{Case, Checker, Finding, Severity};
@@ -12,11 +12,11 @@ use super::{Case, Checker, Finding, Severity};
 pub(super) const CHECKER: Checker = Checker { name: "duplicate-effect", claim: "one record has one effect", check };
 
 fn check(case: &Case<'_>) -> Finding {
-    let several = case.ledger.effects_each() > 1;
+    let (sink, several) = (case.sink(), case.ledger.effects_each() > 1);
     let (ids, examples) = case.examples(|row| {
         (row.surplus_effects() > 0).then(|| {
             let parts: Vec<String> = row.repeated_parts().map(|(part, n)| format!("part {part} {n} times")).collect();
-            let effects = format!("{} effects in the output topic", row.effects());
+            let effects = format!("{} effects in {sink}", row.effects());
             if several { format!("{effects}: {}", parts.join(", ")) } else { effects }
         })
     });

@@ -196,8 +196,8 @@ pub enum Op {
         #[serde(default = "yes", skip_serializing_if = "is_true")]
         intact: bool,
     },
-    /// Found in the output topic. `appended`: when the broker appended it, on the run's clock. `part`: which of its record's
-    /// effects it is, where the plan has several.
+    /// Found in the output topic, or in the sink in its place. `appended`: when the broker appended it, or when it was read
+    /// there, on the run's clock. `part`: which of its record's effects it is, where the plan has several.
     Effect {
         r#type: Outcome,
         id: String,
@@ -234,6 +234,9 @@ pub enum Op {
         tp: TopicPartition,
         from: i64,
         to: i64,
+        /// Why it stopped, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
     },
     /// An event of a newer version.
     #[serde(other)]

@@ -123,7 +123,7 @@ fn every_event() -> Vec<Op> {
             error_class: Some("non-retriable".into()),
             appended,
         },
-        Op::FinalRead { r#type, tp, from: 0, to: 15 },
+        Op::FinalRead { r#type, tp, from: 0, to: 15, error: Some("unreachable".into()) },
     ]
 }
 

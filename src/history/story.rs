@@ -224,7 +224,7 @@ impl Story {
     }
 
     pub fn read(self, tp: TopicPartition, from: i64, to: i64, r#type: Outcome) -> Self {
-        self.event(Op::FinalRead { r#type, tp, from, to })
+        self.event(Op::FinalRead { r#type, tp, from, to, error: None })
     }
 
     /// Complete final reads of input, output and dead-letter topic, and the group at the end.
@@ -353,6 +353,7 @@ pub(crate) fn owing(effects: u32, drops: &[&str]) -> Plan {
         ordered: false,
         exactly_once: false,
         metrics: None,
+        sink: EffectSink::Topic,
         effects,
         drops: drops.iter().map(|key| (*key).to_owned()).collect(),
     });

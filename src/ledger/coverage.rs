@@ -34,7 +34,17 @@ pub struct Coverage {
     input_complete: bool,
     outputs_complete: bool,
     /// Topic partitions that a final read was owed for and that have none, or one that stopped short.
-    short: Vec<String>,
+    short: Vec<Short>,
+    /// Why a final read stopped short.
+    reasons: BTreeMap<Tp, String>,
+}
+
+/// Where the final read did not come to the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Short {
+    /// The topic partition, or the whole topic.
+    pub tp: String,
+    pub why: Option<String>,
 }
 
 impl Coverage {
@@ -53,13 +63,18 @@ impl Coverage {
         }
     }
 
+    pub(super) fn stopped(&mut self, tp: Tp, why: &str) {
+        self.reasons.insert(tp, why.to_owned());
+    }
+
     /// Decides which topics were read completely. A topic has the plan's number of topic partitions, and whatever
     /// more the history mentions.
     pub(super) fn finish(&mut self, header: &Header, tps: &Tps) {
         let topics = &header.topics;
-        let planned = header.plan.as_ref().map_or(0, |plan| plan.topic.partitions);
+        let plan = header.plan.as_ref();
+        let (planned, lists) = plan.map_or((0, 0), |plan| (plan.topic.partitions, plan.effect_lists()));
         let mut short = Vec::new();
-        let mut complete = |topic: &str| {
+        let mut complete = |topic: &str, planned: i32| {
             let before = short.len();
             let mut mentioned: Vec<i32> = tps.of_topic(topic).map(|tp| tps.name(tp).partition).collect();
             mentioned.extend(0..planned);
@@ -68,18 +83,19 @@ impl Coverage {
             for partition in &mentioned {
                 let tp = tps.find(&crate::plan::TopicPartition::new(topic, *partition));
                 if !tp.and_then(|tp| self.reach.get(&tp)).is_some_and(|reach| reach.complete) {
-                    short.push(format!("{topic}/{partition}"));
+                    let why = tp.and_then(|tp| self.reasons.get(&tp)).cloned();
+                    short.push(Short { tp: format!("{topic}/{partition}"), why });
                 }
             }
             if mentioned.is_empty() {
-                short.push(topic.to_owned());
+                short.push(Short { tp: topic.to_owned(), why: None });
             }
             short.len() == before
         };
-        self.input_complete = complete(&topics.input);
-        let output = complete(&topics.output);
+        self.input_complete = complete(&topics.input, planned);
+        let output = complete(&topics.output, lists);
         // A foreign application may have no dead-letter topic.
-        let dead_letter = topics.dead_letter.is_empty() || complete(&topics.dead_letter);
+        let dead_letter = topics.dead_letter.is_empty() || complete(&topics.dead_letter, planned);
         self.outputs_complete = output && dead_letter;
         self.short = short;
     }
@@ -110,7 +126,7 @@ impl Coverage {
     }
 
     /// Topic partitions whose final read is missing or stopped short.
-    pub fn short(&self) -> &[String] {
+    pub fn short(&self) -> &[Short] {
         &self.short
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MetricsPlan, text};
+use super::{EffectSink, MetricsPlan, text};
 
 /// `[subject]` of any kind but pipeline: what the built-in one does not need.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,9 @@ pub struct ForeignPlan {
     /// One record, one effect (of each part): `duplicate-effect` is fatal.
     #[serde(default)]
     pub exactly_once: bool,
+    /// Where its effects show.
+    #[serde(default, skip_serializing_if = "EffectSink::is_topic")]
+    pub sink: EffectSink,
     /// Effects of each record; several are told apart by [`PART_HEADER`].
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub effects: u32,
@@ -194,11 +197,11 @@ mod tests {
     fn a_plan_from_before_there_were_parts_and_filters_owes_one_effect_for_each_record() {
         let text = "command = [\"app\"]\nstop-grace = \"10s\"\n[ready]\ngroup-stable = \"1m\"\n";
         let plan: ForeignPlan = toml::from_str(text).unwrap();
-        assert_eq!((plan.effects, &plan.drops[..]), (1, &[][..]));
+        assert_eq!((plan.effects, &plan.drops[..], &plan.sink), (1, &[][..], &EffectSink::Topic));
         // And is written as it was.
         let written = toml::to_string(&plan).unwrap();
-        assert!(!written.contains("effects") && !written.contains("drops"), "{written}");
-        let more = ForeignPlan { effects: 3, drops: vec!["k1".into()], ..plan };
+        assert!(["effects", "drops", "sink"].iter().all(|key| !written.contains(key)), "{written}");
+        let more = ForeignPlan { effects: 3, drops: vec!["k1".into()], sink: EffectSink::Stdout, ..plan };
         assert_eq!(toml::from_str::<ForeignPlan>(&toml::to_string(&more).unwrap()).unwrap(), more);
     }
 }

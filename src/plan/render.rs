@@ -105,7 +105,7 @@ impl Plan {
             plural(topic.partitions as u64, "topic partition"),
             plural(topic.replication as u64, "replica"),
             topic.min_insync_replicas,
-            topic.output(),
+            self.subject.sink().words(&topic.output()),
             topic.dead_letter()
         )?;
         writeln!(

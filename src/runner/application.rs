@@ -15,6 +15,7 @@ use crate::subject::container::ContainerSubject;
 use crate::subject::pipeline::{MemberConfig, PipelineSubject};
 use crate::subject::process::ProcessSubject;
 use crate::subject::{MemberState, Subject, SubjectError, Surroundings, http, log_tail};
+use crate::workload::Effects;
 
 /// How often its state is looked at while it is awaited.
 const LOOK: Duration = Duration::from_millis(50);
@@ -23,11 +24,13 @@ const LOOK: Duration = Duration::from_millis(50);
 const FOREIGN_LAG: u64 = 5;
 
 impl Stage<'_> {
-    /// The plan's subject, not yet started. `client`: the pipeline's client properties.
+    /// The plan's subject, not yet started. `client`: the pipeline's client properties; `effects`: where go those that are in no
+    /// topic.
     pub(super) fn subject(
         &self,
         cluster: &Arc<dyn Cluster>,
         client: BTreeMap<String, String>,
+        effects: Option<Arc<Effects>>,
     ) -> Result<Arc<dyn Subject>, RunError> {
         let (exe, logs, recorder) = (self.context.exe.clone(), self.folder.join("logs"), self.recorder.clone());
         let Some(plan) = &self.plan.subject.foreign else {
@@ -40,7 +43,7 @@ impl Stage<'_> {
             SubjectKind::Container => {
                 // The run's id is unique in its folder only.
                 let run = format!("{}-{}", self.group, std::process::id());
-                Ok(Arc::new(ContainerSubject::new(exe, plan, surroundings, logs, recorder, run)))
+                Ok(Arc::new(ContainerSubject::new(exe, plan, surroundings, logs, recorder, effects, run)))
             }
             #[cfg(not(feature = "containers"))]
             SubjectKind::Container => {
@@ -57,10 +60,10 @@ impl Stage<'_> {
                 let mut plan = plan;
                 plan.command = [exe.display().to_string()].into_iter().chain(arguments.clone()).collect();
                 plan.env.insert(CUSTOM_ENV.to_owned(), "1".to_owned());
-                Ok(Arc::new(ProcessSubject::new(exe, plan, surroundings, home_of(self.path), logs, recorder)))
+                Ok(Arc::new(ProcessSubject::new(exe, plan, surroundings, home_of(self.path), logs, recorder, effects)))
             }
             SubjectKind::Process | SubjectKind::Pipeline => {
-                Ok(Arc::new(ProcessSubject::new(exe, plan, surroundings, home_of(self.path), logs, recorder)))
+                Ok(Arc::new(ProcessSubject::new(exe, plan, surroundings, home_of(self.path), logs, recorder, effects)))
             }
         }
     }
@@ -69,7 +72,7 @@ impl Stage<'_> {
         Surroundings {
             bootstrap: cluster.bootstrap(View::Subject),
             input: self.topics.input.clone(),
-            output: self.topics.output.clone(),
+            output: self.plan.topic.output(),
             dead_letter: self.topics.dead_letter.clone(),
             group: self.group.clone(),
             seed: self.seed,

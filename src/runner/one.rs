@@ -27,7 +27,7 @@ use crate::rng;
 use crate::subject::Subject;
 use crate::subject::pipeline::dead_letter_headers;
 use crate::workload::final_read::{FinalRead, no_headers_promised};
-use crate::workload::{Load, LoadSpec, PlainProducer, SentLedger, Sink};
+use crate::workload::{Effects, Load, LoadSpec, PlainProducer, SentLedger, Sink};
 
 /// How long after a failure a backend that is breaking may take to be seen as broken.
 const BREAKING: Duration = Duration::from_millis(500);
@@ -115,7 +115,7 @@ fn header(plan: &Plan, seed: u64, group: &str, clock: Clock) -> Header {
         group: group.to_owned(),
         topics: Topics {
             input: plan.topic.name.clone(),
-            output: plan.topic.output(),
+            output: plan.effects_in(),
             dead_letter: plan.topic.dead_letter(),
         },
         promises: match &plan.subject.foreign {
@@ -183,10 +183,11 @@ impl Stage<'_> {
         let cancel = &self.context.cancel;
         let plan = &self.plan;
         // Effects and dead letters carry the broker's own time of append: it is what recovery is measured by.
+        let (output, dead_letter) = (plan.topic.output(), plan.topic.dead_letter());
         let stamp = |topic| cluster.alter_topic(topic, "message.timestamp.type", Some("LogAppendTime"));
         let reset = async {
             cluster.reset_topics(&plan.topic).await?;
-            tokio::try_join!(stamp(&self.topics.output), stamp(&self.topics.dead_letter))
+            tokio::try_join!(stamp(&output), stamp(&dead_letter))
         };
         or_cancelled(cancel, reset).await??;
         let settings = settings(plan)?;
@@ -196,7 +197,8 @@ impl Stage<'_> {
             SubjectKind::Process | SubjectKind::Container | SubjectKind::Custom => plan.subject.client.clone(),
         };
         let sent = Arc::new(SentLedger::of(plan));
-        let subject = self.subject(cluster, client)?;
+        let effects = Effects::of(plan, self.recorder.clone(), sent.clone()).map(Arc::new);
+        let subject = self.subject(cluster, client, effects.clone())?;
         let sink = self.sink(cluster, &settings, &sent)?;
         for member in 0..plan.subject.members {
             subject.start(member).await?;
@@ -207,6 +209,7 @@ impl Stage<'_> {
             plan.clone(),
             cluster.clone(),
             sent.clone(),
+            effects.clone(),
             self.gauges.clone(),
             self.recorder.clone(),
             self.context.events.clone(),
@@ -234,7 +237,7 @@ impl Stage<'_> {
                 stop.clone(),
             ));
         }
-        let played = self.under_load(cluster, &subject, sink, &sent).await;
+        let played = self.under_load(cluster, &subject, sink, &sent, effects.as_deref()).await;
         if played.is_err() {
             subject.kill_all();
         }
@@ -247,6 +250,7 @@ impl Stage<'_> {
         subject: &Arc<dyn Subject>,
         sink: Sink,
         sent: &Arc<SentLedger>,
+        effects: Option<&Effects>,
     ) -> Result<(), RunError> {
         let (cancel, plan) = (&self.context.cancel, &self.plan);
         self.phase("warm-up", Some(plan.workload.warm_up));
@@ -312,7 +316,7 @@ impl Stage<'_> {
         let (recorder, sent) = (self.recorder.clone(), sent.clone());
         let foreign = plan.subject.foreign.as_ref();
         let identity = foreign.map_or(Identity::Header, |foreign| foreign.identity.clone());
-        let several = plan.subject.owed().effects > 1;
+        let (several, in_topic) = (plan.subject.owed().effects > 1, effects.is_none());
         let dead_letter_headers = match foreign.map(|foreign| foreign.dead_letter_headers) {
             Some(HeaderConvention::None) => no_headers_promised,
             Some(HeaderConvention::Seaworthy) | None => dead_letter_headers,
@@ -320,9 +324,14 @@ impl Stage<'_> {
         let read = tokio::task::spawn_blocking(move || {
             let identity = &identity;
             let (bootstrap, topics) = (&bootstrap, &topics);
-            let read = FinalRead { bootstrap, topics, partitions, limit, dead_letter_headers, identity, several };
+            let effects = in_topic;
+            let read =
+                FinalRead { bootstrap, topics, partitions, limit, dead_letter_headers, identity, several, effects };
             read.run(&recorder, &sent)
         });
+        if let Some(effects) = effects {
+            effects.finish();
+        }
         read.await.map_err(|e| RunError::Internal(format!("the final read: {e}")))??;
         Ok(())
     }

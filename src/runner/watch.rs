@@ -14,7 +14,7 @@ use crate::clock::Nanos;
 use crate::cluster::Cluster;
 use crate::history::{Op, Recorder};
 use crate::plan::{Plan, TopicPartition};
-use crate::workload::SentLedger;
+use crate::workload::{Effects, SentLedger};
 
 /// How often leadership is asked for while faults are about: the resolution of "the new leader is known".
 const LEADER_EVERY: Duration = Duration::from_millis(50);
@@ -128,6 +128,7 @@ pub(super) async fn ticks(
     plan: Arc<Plan>,
     cluster: Arc<dyn Cluster>,
     sent: Arc<SentLedger>,
+    effects: Option<Arc<Effects>>,
     gauges: Arc<Gauges>,
     recorder: Recorder,
     events: Events,
@@ -142,7 +143,7 @@ pub(super) async fn ticks(
         let acked_now = counters.acked.load(Relaxed);
         let errors_now = counters.failed.load(Relaxed) + counters.indeterminate.load(Relaxed);
         let owed = acked_now.saturating_sub(counters.filtered.load(Relaxed));
-        gauges.look(owed, done(&plan, &*cluster).await);
+        gauges.look(owed, done(&plan, &*cluster, effects.as_deref()).await);
         let (ok, bad) = (acked_now - acked, errors_now - errors);
         (acked, errors) = (acked_now, errors_now);
         let since = gauges.injected.load(Relaxed);
@@ -161,10 +162,11 @@ pub(super) async fn ticks(
 
 /// Served records and dead letters; `None` while a leader of the two topics cannot be asked. Where a record has several
 /// effects, as many as would be whole if none lacked a part.
-async fn done(plan: &Plan, cluster: &dyn Cluster) -> Option<u64> {
-    let mut done = 0;
+async fn done(plan: &Plan, cluster: &dyn Cluster, effects: Option<&Effects>) -> Option<u64> {
     let each = u64::from(plan.subject.owed().effects);
-    for (topic, each) in [(plan.topic.output(), each), (plan.topic.dead_letter(), 1)] {
+    let mut done = effects.map_or(0, Effects::count) / each;
+    let output = effects.is_none().then(|| (plan.topic.output(), each));
+    for (topic, each) in output.into_iter().chain([(plan.topic.dead_letter(), 1)]) {
         let ends = tokio::time::timeout(TICK / 2, cluster.end_offsets(&topic)).await.ok()?.ok()?;
         done += ends.values().map(|end| u64::try_from(*end).unwrap_or(0)).sum::<u64>() / each;
     }

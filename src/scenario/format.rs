@@ -300,6 +300,12 @@ pub static SUBJECT: Table = Table {
             "not for the pipeline: effects of each record. Several are told apart by the header seaworthy-part: 0, 1, … as text.",
         ),
         key(
+            "sink",
+            Word(&["topic", "stdout"]),
+            Is("\"topic\""),
+            "not for the pipeline: where effects show. topic: the output topic; stdout: lines of JSON with seaworthy-id on the members' standard output. Dead letters are in their topic.",
+        ),
+        key(
             "drops",
             Texts,
             Is("[]"),

@@ -326,3 +326,25 @@ fn a_plan_fits_a_backend_that_has_what_it_needs() {
         assert!(external.iter().any(|d| d.message.contains(&format!("has no {lacks}"))), "{lacks}: {external:?}");
     }
 }
+
+#[test]
+fn where_effects_show_is_said_by_the_file_and_shown_by_the_plan() {
+    let own = |sink: &str| format!("name = \"x\"\n[subject]\nkind = \"process\"\ncommand = [\"app\"]\n{sink}");
+    for (sink, shown) in [
+        ("", "effects in orders.out,"),
+        ("sink = \"topic\"", "effects in orders.out,"),
+        ("sink = \"stdout\"", "effects in the members' standard output,"),
+    ] {
+        let (plan, warnings) = parse(&Source::new("x.toml", own(sink))).unwrap();
+        assert_eq!(warnings, [], "{sink}");
+        assert!(plan.render(200).contains(shown), "{}", plan.render(200));
+    }
+    let codes = |text: &str| -> Vec<_> {
+        parse(&Source::new("x.toml", text)).unwrap_err().into_iter().map(|diagnostic| diagnostic.code).collect()
+    };
+    assert_eq!(codes(&own("sink = \"stdin\"")), ["unknown-word"]);
+    assert_eq!(codes("name = \"x\"\nsubject.sink = \"stdout\""), ["unsupported-by-subject"]);
+    assert_eq!(codes("name = \"x\"\nsubject = { kind = \"proces\", sink = \"stdout\" }"), ["unknown-word"]);
+    let (_, warnings) = parse(&Source::new("x.toml", "name = \"x\"\nsubject.sink = \"topic\"")).unwrap();
+    assert_eq!(warnings[0].code, "no-effect");
+}

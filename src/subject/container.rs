@@ -18,7 +18,8 @@ use super::{ChaosOrder, MemberState, Subject, SubjectError};
 use crate::cluster::containers::{Engine, Guest, GuestSpec, Reaper, remove_run, spawn_reaper};
 use crate::cluster::{BrokerState, ClusterError};
 use crate::history::{Op, Recorder};
-use crate::plan::ForeignPlan;
+use crate::plan::{EffectSink, ForeignPlan};
+use crate::workload::Effects;
 
 /// How long the engine may take to tell the end of a container that was killed.
 const ENGINE_LIMIT: Duration = Duration::from_secs(20);
@@ -30,6 +31,8 @@ pub struct ContainerSubject {
     surroundings: Surroundings,
     logs: PathBuf,
     recorder: Recorder,
+    /// Where those on the standard output go.
+    effects: Option<Arc<Effects>>,
     /// On every container's label; the reaper removes what has it once this process is gone.
     run: String,
     exe: PathBuf,
@@ -55,8 +58,10 @@ impl ContainerSubject {
         surroundings: Surroundings,
         logs: PathBuf,
         recorder: Recorder,
+        effects: Option<Arc<Effects>>,
         run: String,
     ) -> Self {
+        let effects = effects.filter(|_| plan.sink == EffectSink::Stdout);
         let image = plan.image.clone().unwrap_or_default();
         Self {
             plan,
@@ -64,6 +69,7 @@ impl ContainerSubject {
             surroundings,
             logs,
             recorder,
+            effects,
             run,
             exe,
             engine: OnceCell::new(),
@@ -112,8 +118,15 @@ impl ContainerSubject {
         self.signal(member, "member-start", serde_json::json!({ "pid": pid, "image": self.image }));
         let (tell, life) = watch::channel(Life::default());
         let (gone, removed) = watch::channel(false);
-        let lines = Lines::new(Arc::clone(&log), self.plan.ready.line());
-        let watched = watch(guest.clone(), log.clone(), lines, tell, self.recorder.clone(), format!("member-{member}"));
+        let output = Output {
+            awaited: self.plan.ready.line(),
+            log: Arc::clone(&log),
+            effects: self.effects.clone().map(|effects| (effects, member as i32)),
+        };
+        if let Some((effects, list)) = &output.effects {
+            effects.open(*list);
+        }
+        let watched = watch(guest.clone(), output, tell, self.recorder.clone(), format!("member-{member}"));
         tokio::spawn(async move {
             watched.await;
             gone.send_replace(true);
@@ -123,35 +136,62 @@ impl ContainerSubject {
     }
 }
 
-/// A member's life, from its start to its end.
-async fn watch(
-    guest: Guest,
+/// Where a member's output goes.
+struct Output {
+    awaited: Option<String>,
     log: Arc<MemberLog>,
-    mut lines: Lines,
-    tell: watch::Sender<Life>,
-    recorder: Recorder,
-    actor: String,
-) {
+    /// Those on its standard output, with the number of their list.
+    effects: Option<(Arc<Effects>, i32)>,
+}
+
+impl Output {
+    fn take_effects(&self, lines: Vec<String>, recorder: &Recorder) {
+        if let Some((effects, list)) = &self.effects {
+            let at = recorder.clock().now();
+            lines.iter().for_each(|line| effects.take(*list, at, line));
+        }
+    }
+}
+
+/// A member's life, from its start to its end.
+async fn watch(guest: Guest, output: Output, tell: watch::Sender<Life>, recorder: Recorder, actor: String) {
+    let lines = || Lines::new(Arc::clone(&output.log), output.awaited.clone());
+    // Where effects are on the standard output, nothing gets into the middle of their lines.
+    let (mut lines, mut errors) = match &output.effects {
+        Some(_) => (lines().keeping_effects(), Some(lines())),
+        None => (lines(), None),
+    };
     {
-        let mut output = std::pin::pin!(guest.output());
-        while let Some(chunk) = output.next().await {
+        let mut chunks = std::pin::pin!(guest.output());
+        while let Some(chunk) = chunks.next().await {
             match chunk {
-                Ok(bytes) => {
+                Ok((of_errors, bytes)) => {
+                    let lines = errors.as_mut().filter(|_| of_errors).unwrap_or(&mut lines);
                     if lines.take(&bytes) {
                         tell.send_modify(|state| state.ready = true);
                     }
+                    output.take_effects(lines.effects(), &recorder);
                 }
                 // The engine's, not the member's: it goes on without its log.
                 Err(error) => {
                     tracing::warn!(%actor, %error);
+                    if let Some((effects, list)) = &output.effects {
+                        effects.cut(*list, error.to_string());
+                    }
                     break;
                 }
             }
         }
     }
     let status = guest.ended().await.unwrap_or_else(|error| format!("unknown: {error}"));
-    lines.finish();
-    log.mark(&format!("member ended: {status}"));
+    output.take_effects(lines.finish(), &recorder);
+    if let Some(errors) = errors {
+        errors.finish();
+    }
+    if let Some((effects, list)) = &output.effects {
+        effects.close(*list);
+    }
+    output.log.mark(&format!("member ended: {status}"));
     recorder.record(Some(&actor), Op::Signal { name: "member-exit".into(), value: serde_json::json!(status) });
     tell.send_modify(|state| state.ended = Some(status));
     if let Err(error) = guest.remove().await {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::clock::Clock;
+use crate::workload::effects::{Reading, may_be_effect, read_effect};
 
 /// Output beyond this is counted and not written, so that a member that floods its output does not fill the disk.
 const LOG_LIMIT: u64 = 16 << 20;
@@ -45,12 +46,24 @@ pub(super) struct Lines {
     begun: Vec<u8>,
     written: u64,
     dropped: u64,
+    /// Lines that may be effects, until they are taken; `None`: nobody wants them.
+    effects: Option<Vec<String>>,
 }
 
 impl Lines {
     /// `awaited`: the text whose first line is told by [`Lines::take`].
     pub fn new(log: Arc<MemberLog>, awaited: Option<String>) -> Self {
-        Self { log, awaited, begun: Vec::new(), written: 0, dropped: 0 }
+        Self { log, awaited, begun: Vec::new(), written: 0, dropped: 0, effects: None }
+    }
+
+    /// Lines that may be effects are kept for [`Lines::effects`].
+    pub fn keeping_effects(self) -> Self {
+        Self { effects: Some(Vec::new()), ..self }
+    }
+
+    /// Those that came since they were last taken.
+    pub fn effects(&mut self) -> Vec<String> {
+        self.effects.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Takes what came, and says whether the awaited line was in it for the first time.
@@ -71,22 +84,28 @@ impl Lines {
         seen
     }
 
-    /// Nothing comes any more.
-    pub fn finish(mut self) {
+    /// Nothing comes any more. Returns the last effect if its line was whole but for its end; a torn one is none.
+    pub fn finish(mut self) -> Vec<String> {
         let mut rest = std::mem::take(&mut self.begun);
         if !rest.is_empty() {
             rest.push(b'\n');
             self.line(&rest);
         }
+        let mut last = self.effects();
+        last.retain(|line| matches!(read_effect(line), Reading::Effect { .. }));
         if self.dropped > 0 {
             self.log.mark(&format!("{} bytes of output were left out", self.dropped));
         }
+        last
     }
 
     fn line(&mut self, line: &[u8]) -> bool {
         let seen = self.awaited.as_deref().is_some_and(|text| String::from_utf8_lossy(line).contains(text));
         if seen {
             self.awaited = None;
+        }
+        if let Some(effects) = self.effects.as_mut().filter(|_| may_be_effect(line)) {
+            effects.push(String::from_utf8_lossy(line).into_owned());
         }
         if self.written >= LOG_LIMIT {
             if self.dropped == 0 {
@@ -129,6 +148,38 @@ mod tests {
         lines.finish();
         assert_eq!(told, [false, false, true, false]);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "starting\nready\nready\nend\n");
+    }
+
+    #[test]
+    fn effects_are_whole_lines_wherever_chunks_are_cut_and_a_torn_last_one_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("member-0.log");
+        let effect = |id: u32| format!("{{\"seaworthy-id\":\"{id}\"}}\n");
+        let whole: String = (0..100).map(effect).chain(["ready\n".to_owned()]).collect();
+        for torn in ["", "{\"seaworthy-id\":\"10", "{\"seaworthy-id\":\"100\"}"] {
+            for size in [1, 7, 64, whole.len() + torn.len()] {
+                let log = Arc::new(MemberLog::open(&path).unwrap());
+                let mut lines = Lines::new(log, None).keeping_effects();
+                let mut seen = Vec::new();
+                for chunk in format!("{whole}{torn}").as_bytes().chunks(size) {
+                    lines.take(chunk);
+                    seen.extend(lines.effects());
+                }
+                seen.extend(lines.finish());
+                let last = torn.ends_with('}').then(|| effect(100));
+                assert_eq!(seen, (0..100).map(effect).chain(last).collect::<Vec<_>>(), "{size} {torn}");
+            }
+        }
+    }
+
+    #[test]
+    fn effects_go_on_where_the_log_is_full() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Arc::new(MemberLog::open(&folder.path().join("member-0.log")).unwrap());
+        let mut lines = Lines::new(log, None).keeping_effects();
+        lines.take(&vec![b'x'; LOG_LIMIT as usize + 1]);
+        lines.take(b"\n{\"seaworthy-id\":1}\n");
+        assert!(lines.dropped > 0 && lines.effects().len() == 1);
     }
 
     #[test]

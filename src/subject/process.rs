@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -16,7 +17,8 @@ use super::roster::{Enrolled, Life, Roster};
 use super::surroundings::Surroundings;
 use super::{ChaosOrder, MemberState, Subject, SubjectError};
 use crate::history::{Op, Recorder};
-use crate::plan::ForeignPlan;
+use crate::plan::{EffectSink, ForeignPlan};
+use crate::workload::Effects;
 
 pub mod keeper;
 
@@ -37,6 +39,8 @@ pub struct ProcessSubject {
     folder: PathBuf,
     logs: PathBuf,
     recorder: Recorder,
+    /// Where those on the standard output go.
+    effects: Option<Arc<Effects>>,
     /// With lines for its log. Closing it ends the keeper and the member.
     members: Roster<mpsc::UnboundedSender<String>>,
 }
@@ -52,8 +56,10 @@ impl ProcessSubject {
         folder: PathBuf,
         logs: PathBuf,
         recorder: Recorder,
+        effects: Option<Arc<Effects>>,
     ) -> Self {
-        Self { exe, plan, surroundings, folder, logs, recorder, members: Roster::default() }
+        let effects = effects.filter(|_| plan.sink == EffectSink::Stdout);
+        Self { exe, plan, surroundings, folder, logs, recorder, effects, members: Roster::default() }
     }
 
     /// The file that a member's output goes to.
@@ -73,6 +79,7 @@ impl ProcessSubject {
             folder: self.folder.clone(),
             log: std::path::absolute(self.log(member)).map_err(|e| e.to_string())?,
             ready_line: self.plan.ready.line(),
+            effects: self.effects.as_ref().map(|_| self.recorder.clock().origin()),
         })
     }
 
@@ -116,16 +123,33 @@ impl Subject for ProcessSubject {
         let (tell, life) = watch::channel(Life::default());
         let (report, started) = oneshot::channel();
         let (recorder, actor) = (self.recorder.clone(), format!("member-{member}"));
+        let effects = self.effects.clone().map(|effects| (effects, member as i32));
+        if let Some((effects, list)) = &effects {
+            effects.open(*list);
+        }
         tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();
             let mut report = Some(report);
             while let Ok(Some(line)) = lines.next_line().await {
                 match serde_json::from_str::<KeeperEvent>(&line) {
-                    Ok(event) => observe(event, &mut report, &tell, &recorder, &actor),
+                    Ok(KeeperEvent::Effects { at, lines }) => {
+                        if let Some((effects, list)) = &effects {
+                            lines.iter().for_each(|line| effects.take(*list, at, line));
+                        }
+                    }
+                    Ok(event) => {
+                        if let (KeeperEvent::Ended { .. }, Some((effects, list))) = (&event, &effects) {
+                            effects.close(*list);
+                        }
+                        observe(event, &mut report, &tell, &recorder, &actor);
+                    }
                     Err(error) => tracing::warn!(%actor, %line, %error, "not a keeper's event"),
                 }
             }
             let _ = keeper.wait().await;
+            if let Some((effects, list)) = effects.filter(|_| tell.borrow().ended.is_none()) {
+                effects.cut(list, "its member's keeper died".into());
+            }
             started_is(&mut report, Err("its keeper died".into()));
             tell.send_modify(|life| {
                 life.ended.get_or_insert_with(|| "its keeper died".into());
@@ -232,6 +256,7 @@ fn observe(
     match event {
         KeeperEvent::Started { pid } => started_is(report, Ok(pid)),
         KeeperEvent::CannotStart { reason } => started_is(report, Err(reason)),
+        KeeperEvent::Effects { .. } => {}
         KeeperEvent::Ready => tell.send_modify(|state| state.ready = true),
         KeeperEvent::Ended { status, strays } => {
             let value = serde_json::json!(status);

@@ -61,6 +61,8 @@ pub struct FinalRead<'a> {
     pub identity: &'a Identity,
     /// Records have several effects each, which a header tells apart.
     pub several: bool,
+    /// Effects are in the output topic: otherwise that is not read.
+    pub effects: bool,
 }
 
 /// What was found.
@@ -112,7 +114,8 @@ impl FinalRead<'_> {
             let reached = span.next >= span.end;
             found.truncated += u64::from(!reached);
             let r#type = if reached { Outcome::Ok } else { Outcome::Fail };
-            recorder.record(None, Op::FinalRead { r#type, tp, from: span.from, to: span.next.min(span.end) });
+            recorder
+                .record(None, Op::FinalRead { r#type, tp, from: span.from, to: span.next.min(span.end), error: None });
         }
         Ok(found)
     }
@@ -124,7 +127,8 @@ impl FinalRead<'_> {
         deadline: u64,
     ) -> Result<BTreeMap<TopicPartition, Span>, FinalReadError> {
         let mut spans = BTreeMap::new();
-        for topic in [&self.topics.input, &self.topics.output, &self.topics.dead_letter] {
+        let output = Some(&self.topics.output).filter(|_| self.effects);
+        for topic in [&self.topics.input, &self.topics.dead_letter].into_iter().chain(output) {
             for partition in 0..self.partitions {
                 let tp = TopicPartition::new(topic.as_str(), partition);
                 let left = Duration::from_nanos(deadline.saturating_sub(clock.now())).max(Duration::from_millis(100));

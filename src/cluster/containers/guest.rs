@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use testcontainers::bollard::container::LogOutput;
 use testcontainers::bollard::errors::Error as EngineError;
 use testcontainers::bollard::models::{ContainerCreateBody, ContainerStateStatusEnum, HostConfig};
 use testcontainers::bollard::query_parameters::{
@@ -87,12 +88,13 @@ impl Guest {
         self.engine.state(&self.name).await.map(|(state, _)| state)
     }
 
-    /// Its output from the start on, both streams; ends when the container has ended.
-    pub fn output(&self) -> impl Stream<Item = Result<Vec<u8>, ClusterError>> + Send + use<> {
+    /// Its output from the start on, each piece with whether it is of the standard error; ends when the container has ended.
+    pub fn output(&self) -> impl Stream<Item = Result<(bool, Vec<u8>), ClusterError>> + Send + use<> {
         let how = LogsOptionsBuilder::default().stdout(true).stderr(true).follow(true).build();
         let name = self.name.clone();
         self.engine.docker.logs(&self.name, Some(how)).map(move |chunk| {
-            chunk.map(|c| c.into_bytes().to_vec()).map_err(|e| refused(format!("read the log of {name}"), e))
+            let chunk = chunk.map_err(|e| refused(format!("read the log of {name}"), e))?;
+            Ok((matches!(chunk, LogOutput::StdErr { .. }), chunk.into_bytes().to_vec()))
         })
     }
 

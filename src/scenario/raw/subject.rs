@@ -6,15 +6,15 @@ use std::time::Duration;
 use super::{PROFILES, properties, texts};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::plan::{
-    Defect, ForeignPlan, HeaderConvention, Identity, MOST_EFFECTS, MetricsPlan, Ready, Selector, SubjectKind,
-    SubjectPlan,
+    Defect, EffectSink, ForeignPlan, HeaderConvention, Identity, MOST_EFFECTS, MetricsPlan, Ready, Selector,
+    SubjectKind, SubjectPlan,
 };
 use crate::scenario::document::Value;
 use crate::scenario::format;
 use crate::scenario::reader::{Field, Fields};
 
 /// Keys of `[subject]` that only applications of one's own have.
-pub(in crate::scenario) const FOREIGN_KEYS: [&str; 12] = [
+pub(in crate::scenario) const FOREIGN_KEYS: [&str; 13] = [
     "command",
     "env",
     "identity",
@@ -27,6 +27,7 @@ pub(in crate::scenario) const FOREIGN_KEYS: [&str; 12] = [
     "drops",
     "image",
     "metrics",
+    "sink",
 ];
 
 pub(super) fn read(root: &Fields) -> SubjectPlan {
@@ -38,7 +39,19 @@ pub(super) fn read(root: &Fields) -> SubjectPlan {
         ("custom", SubjectKind::Custom),
     ];
     let profiles = PROFILES.map(|name| (name, name));
-    let kind = table.get("kind").and_then(|f| f.word(&KINDS)).unwrap_or(SubjectKind::Pipeline);
+    let told = table.get("kind").map_or(Some(SubjectKind::Pipeline), |f| f.word(&KINDS));
+    let kind = told.unwrap_or(SubjectKind::Pipeline);
+    let own = foreign(&table, kind);
+    if told == Some(SubjectKind::Pipeline)
+        && let Some(field) = table.get("sink").filter(|_| !own.sink.is_topic())
+    {
+        let message = "the built-in pipeline writes its effects to the output topic and nowhere else";
+        field.report(
+            Diagnostic::error(codes::UNSUPPORTED_BY_SUBJECT, message)
+                .label("expected an application of one's own")
+                .help("take it out, or say which application: kind = \"process\", \"container\" or \"custom\""),
+        );
+    }
     SubjectPlan {
         kind,
         members: table.get("members").and_then(|f| f.count(1_000)).unwrap_or(2),
@@ -47,7 +60,7 @@ pub(super) fn read(root: &Fields) -> SubjectPlan {
         client: properties(&table, "client"),
         defect: table.get("defect").and_then(|f| f.word(&Defect::ALL)),
         // Read for its mistakes whatever the kind is.
-        foreign: Some(foreign(&table, kind)).filter(|_| kind.is_foreign()),
+        foreign: Some(own).filter(|_| kind.is_foreign()),
     }
 }
 
@@ -78,10 +91,16 @@ fn foreign(table: &Fields, kind: SubjectKind) -> ForeignPlan {
         stop_grace: table.get("stop-grace").and_then(|f| f.some_duration()).unwrap_or(Duration::from_secs(10)),
         ordered: flag("ordered"),
         exactly_once: flag("exactly-once"),
+        sink: table.get("sink").and_then(|field| sink(&field)).unwrap_or_default(),
         effects: table.get("effects").and_then(|field| field.count(MOST_EFFECTS)).unwrap_or(1),
         drops: texts(table, "drops"),
         metrics: table.get("metrics").and_then(|field| metrics(&field)),
     }
+}
+
+fn sink(field: &Field) -> Option<EffectSink> {
+    const WORDS: [(&str, bool); 2] = [("topic", true), ("stdout", false)];
+    field.word(&WORDS).map(|topic| if topic { EffectSink::Topic } else { EffectSink::Stdout })
 }
 
 /// `{ url = "http://…", signals = { retries = "orders_retries_total" } }`.

@@ -1,7 +1,8 @@
 //! The keeper: a small process of ours between the harness and one member of somebody else's application.
 //!
 //! It starts the member in a process group of its own, writes its output into the log (up to a bound, so that a member
-//! that floods it does not fill the disk), looks for the line that says it is ready, and tells how it ended. When its
+//! that floods it does not fill the disk), looks for the line that says it is ready and for effects where they are there, and
+//! tells how it ended. When its
 //! standard input closes the harness is gone, whichever way, and everything that the member started goes too: as the
 //! reaper of orphans (Linux) the keeper is the parent of what a member's children leave behind.
 //!
@@ -16,7 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Nanos};
 use crate::subject::log::{Lines, MemberLog};
 
 /// A process that finds a [`KeeperConfig`] in this variable is a keeper.
@@ -35,6 +36,9 @@ pub struct KeeperConfig {
     pub log: PathBuf,
     /// A line with this in it is reported once.
     pub ready_line: Option<String>,
+    /// Effects are on its standard output: they are told, with times on the clock of this origin.
+    #[serde(default)]
+    pub effects: Option<u64>,
 }
 
 /// What the keeper says on its standard output, one JSON object a line.
@@ -49,6 +53,11 @@ pub enum KeeperEvent {
         reason: String,
     },
     Ready,
+    /// Lines of its standard output that may be effects, and when they were read.
+    Effects {
+        at: Nanos,
+        lines: Vec<String>,
+    },
     /// How it ended, and how many processes it left behind, which were killed.
     Ended {
         status: String,
@@ -73,7 +82,8 @@ fn tell(event: &KeeperEvent) {
     if let Ok(mut line) = serde_json::to_vec(event) {
         line.push(b'\n');
         // A closed pipe: the harness is gone, and standard input says so too.
-        let _ = std::io::stdout().write_all(&line).and_then(|()| std::io::stdout().flush());
+        let mut output = std::io::stdout().lock();
+        let _ = output.write_all(&line).and_then(|()| output.flush());
     }
 }
 
@@ -86,7 +96,7 @@ fn keep(config: &KeeperConfig) -> i32 {
             return 70;
         }
     };
-    let (mut child, output) = match start(config) {
+    let (mut child, outputs) = match start(config) {
         Ok(started) => started,
         Err(error) => {
             let program = config.program.display();
@@ -105,19 +115,40 @@ fn keep(config: &KeeperConfig) -> i32 {
             kill_group(pid);
         }
     });
-    let lines = Lines::new(Arc::clone(&log), config.ready_line.clone());
-    let copied = std::thread::spawn(move || copy(output, lines));
+    let clock = config.effects.map(Clock::from_origin);
+    let copies = outputs.into_iter().enumerate().map(|(number, output)| {
+        let lines = Lines::new(Arc::clone(&log), config.ready_line.clone());
+        // The first is the standard output.
+        match clock.filter(|_| number == 0) {
+            Some(clock) => std::thread::spawn(move || copy(output, lines.keeping_effects(), Some(clock))),
+            None => std::thread::spawn(move || copy(output, lines, None)),
+        }
+    });
+    let copies: Vec<_> = copies.collect();
     let status = child.wait().map_or_else(|error| format!("cannot be waited for: {error}"), ended);
     let strays = kill_strays(pid);
-    // With everybody gone who could write to it, the pipe ends.
-    let _ = copied.join();
+    // With everybody gone who could write to them, the pipes end.
+    for copy in copies {
+        let _ = copy.join();
+    }
     log.mark(&format!("member ended: {status}"));
     tell(&KeeperEvent::Ended { status, strays });
     0
 }
 
-fn start(config: &KeeperConfig) -> std::io::Result<(std::process::Child, std::io::PipeReader)> {
+/// Its outputs are one, as on a terminal; where effects are on the standard output that is one of its own, so that nothing gets
+/// into the middle of their lines.
+fn start(config: &KeeperConfig) -> std::io::Result<(std::process::Child, Vec<std::io::PipeReader>)> {
     let (output, input) = std::io::pipe()?;
+    let mut outputs = vec![output];
+    let errors = match config.effects {
+        Some(_) => {
+            let (errors, input) = std::io::pipe()?;
+            outputs.push(errors);
+            input
+        }
+        None => input.try_clone()?,
+    };
     let child = Command::new(&config.program)
         .args(&config.arguments)
         .envs(config.env.iter().map(|(name, value)| (name, value)))
@@ -125,10 +156,10 @@ fn start(config: &KeeperConfig) -> std::io::Result<(std::process::Child, std::io
         .current_dir(&config.folder)
         .process_group(0)
         .stdin(Stdio::null())
-        .stdout(input.try_clone()?)
-        .stderr(input)
+        .stdout(input)
+        .stderr(errors)
         .spawn()?;
-    Ok((child, output))
+    Ok((child, outputs))
 }
 
 fn ended(status: ExitStatus) -> String {
@@ -140,7 +171,12 @@ fn ended(status: ExitStatus) -> String {
 }
 
 /// Copies the member's output until nobody can write to it any more.
-fn copy(mut output: impl Read, mut lines: Lines) {
+fn copy(mut output: impl Read, mut lines: Lines, clock: Option<Clock>) {
+    let tell_effects = |lines: Vec<String>| {
+        if let Some(clock) = clock.filter(|_| !lines.is_empty()) {
+            tell(&KeeperEvent::Effects { at: clock.now(), lines });
+        }
+    };
     let mut chunk = vec![0; 64 << 10];
     loop {
         match output.read(&mut chunk) {
@@ -150,10 +186,11 @@ fn copy(mut output: impl Read, mut lines: Lines) {
                 if lines.take(&chunk[..size]) {
                     tell(&KeeperEvent::Ready);
                 }
+                tell_effects(lines.effects());
             }
         }
     }
-    lines.finish();
+    tell_effects(lines.finish());
 }
 
 fn kill_group(pid: u32) {

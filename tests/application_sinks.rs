@@ -1,0 +1,135 @@
+//! Applications of one's own whose effects show elsewhere than in a topic: whole runs of `examples/application.rs` on the
+//! embedded backend, and of the ways in which it gets that wrong.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::Value;
+
+const SCENARIO: &str = r#"
+[workload]
+rate = 100
+keys = 16
+producer = "plain"
+warm-up = "2s"
+baseline = "3s"
+[observation]
+on-time = "2s"
+"#;
+
+/// The only member dies, and is there again a second later: its session has to run out before it gets anything.
+const CRASH: &str = r#"
+[[fault]]
+at = "0s"
+member = { action = "crash", member = 0, restart-after = "1s" }
+"#;
+
+/// Effects a second after their records' commits are a second behind the load, always.
+const LINE: &str = "ready = { line = \"ready\", within = \"60s\" }";
+
+/// A run that came to an end.
+struct Ran {
+    exit: Option<i32>,
+    told: String,
+    result: Value,
+    folder: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Ran {
+    /// The anomalies that count as failures, by name.
+    fn fatal(&self) -> Vec<&str> {
+        let all = self.result["integrity"]["anomalies"].as_array().into_iter().flatten();
+        all.filter(|anomaly| anomaly["fatal"] == true).filter_map(|anomaly| anomaly["kind"].as_str()).collect()
+    }
+
+    fn count(&self, name: &str) -> u64 {
+        self.result["integrity"][name].as_u64().expect("a count")
+    }
+
+    /// Its history's effects.
+    fn effects(&self) -> Vec<Value> {
+        let history = std::fs::read_to_string(self.folder.join("history.jsonl")).expect("a history");
+        let events = history.lines().skip(1).map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        events.filter(|event| event["op"] == "effect").collect()
+    }
+
+    /// Judged from its history alone it comes to the same.
+    fn is_judged_again_the_same(&self) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_seaworthy"));
+        let history = self.folder.join("history.jsonl");
+        let output = command.arg("recheck").arg(history).args(["--format", "json"]).output().expect("it runs");
+        let again: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        for part in ["verdict", "integrity", "recovery"] {
+            assert_eq!(again[part], self.result[part], "{part}");
+        }
+    }
+}
+
+/// Runs the example with `flags`, as what `subject` says; one run at a time, for this machine may be small.
+fn run(flags: &[&str], subject: &str, fault: &str) -> Ran {
+    static RUN: Mutex<()> = Mutex::new(());
+    let _alone = RUN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().expect("a folder");
+    // `cargo test` builds it beside this test.
+    let here = std::env::current_exe().expect("this test's path");
+    let service = here.parent().and_then(Path::parent).expect("target").join("examples/application");
+    let mut command = vec![service.display().to_string()];
+    command.extend(flags.iter().map(|flag| (*flag).to_owned()));
+    let subject = format!("[subject]\nkind = \"process\"\nmembers = 1\ncommand = {command:?}\n{subject}\n");
+    let text = format!("name = \"own\"\n{SCENARIO}{subject}{fault}");
+    std::fs::write(folder.path().join("own.toml"), text).expect("a file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seaworthy"));
+    command.current_dir(folder.path());
+    command.args(["run", "own.toml", "--backend", "embedded", "--seed", "1", "--out", "out"]);
+    let output = command.output().expect("it runs");
+    let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let repeat = folder.path().join("out/latest/own/1");
+    let result = std::fs::read(repeat.join("result.json")).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let result = serde_json::from_slice(&result).expect("JSON");
+    Ran { exit: output.status.code(), told, result, folder: repeat, _folder: folder }
+}
+
+#[test]
+fn effects_on_standard_output_are_all_there_after_a_crash() {
+    let ran = run(&["--sink", "stdout"], "sink = \"stdout\"", CRASH);
+    assert_eq!((ran.exit, ran.fatal()), (Some(0), vec![]), "{}", ran.told);
+    assert!(ran.count("effects") > 500 && ran.count("effects") >= ran.count("acked"), "{}", ran.told);
+    let effects = ran.effects();
+    for (place, effect) in effects.iter().enumerate() {
+        assert_eq!((&effect["tp"], effect["offset"].as_u64()), (&"sink:stdout/0".into(), Some(place as u64)));
+        assert!(effect["key"].is_string() && effect["seq"].is_u64() && effect["part"].is_null(), "{effect}");
+    }
+    // Measured by when the lines were read: from the crash on nobody served a record until the session had run out.
+    let scopes = ran.result["recovery"]["scopes"].as_array().expect("scopes").iter();
+    let scopes: Vec<&Value> = scopes.filter(|scope| scope["stream"] == "effect").collect();
+    assert_eq!(scopes.len(), 6, "each topic partition of the input: {scopes:?}");
+    assert!(scopes.iter().all(|scope| scope["first_success_s"].as_f64().is_some_and(|s| s > 1.0)), "{scopes:?}");
+    // They stand in the member's log, too.
+    let log = std::fs::read_to_string(ran.folder.join("logs/member-0.log")).expect("a log");
+    assert_eq!(log.lines().filter(|line| line.starts_with("{\"seaworthy-id\":")).count(), effects.len());
+    ran.is_judged_again_the_same();
+}
+
+#[test]
+fn what_is_committed_before_it_is_printed_is_lost_in_a_crash() {
+    let ran = run(&["--sink", "stdout", "--later"], &format!("sink = \"stdout\"\n{LINE}"), CRASH);
+    assert_eq!((ran.exit, ran.fatal()), (Some(1), vec!["lost-in-app"]), "{}", ran.told);
+    ran.is_judged_again_the_same();
+}
+
+#[test]
+fn what_is_printed_twice_is_a_duplicate() {
+    let ran = run(&["--sink", "stdout", "--parts", "2"], "sink = \"stdout\"\nexactly-once = true", "");
+    assert_eq!((ran.exit, ran.fatal()), (Some(1), vec!["duplicate-effect"]), "{}", ran.told);
+    assert!(ran.told.contains("2 effects in the members' standard output"), "{}", ran.told);
+}
+
+#[test]
+fn parts_on_standard_output_are_told_apart() {
+    let ran = run(&["--sink", "stdout", "--parts", "2"], "sink = \"stdout\"\neffects = 2\nexactly-once = true", "");
+    assert_eq!((ran.exit, ran.fatal()), (Some(0), vec![]), "{}", ran.told);
+    assert_eq!(ran.effects().len() as u64, 2 * ran.count("acked"));
+    ran.is_judged_again_the_same();
+}
