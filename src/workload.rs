@@ -1,6 +1,7 @@
 //! The instrument: offers the load, keeps the books, reads back what became of every record. It uses plain clients;
 //! only the producer on the proxied path (`producer = "resilient"`) belongs to the system under test.
 
+mod client_log;
 pub mod effects;
 pub mod final_read;
 mod identity;
@@ -10,6 +11,7 @@ mod plain;
 pub mod record;
 mod sink;
 
+pub use client_log::ClientLog;
 pub use effects::Effects;
 pub use ledger::{Counters, SentLedger};
 pub use open_loop::{Load, LoadSpec, Pace};

@@ -14,6 +14,8 @@ warm-up = "1s"
 baseline = "3s"
 [subject]
 members = 2
+[subject.client]
+debug = "metadata"
 [[fault]]
 at = "0s"
 lasts = "2s"
@@ -86,6 +88,12 @@ fn without_an_engine_a_folder_is_rehearsed_and_what_cannot_be_is_named() {
     }
     let notes = json("short/1/result.json")["backend"]["notes"].to_string();
     assert!(notes.contains("chosen because no Docker engine answers"), "{notes}");
+    for log in ["member-0", "producer-0"] {
+        let text = of_run(&format!("short/1/logs/{log}.log"));
+        let detail = text.lines().find(|line| line.contains(" DEBUG librdkafka facility=METADATA ")).expect(log);
+        let at: f64 = detail.split(' ').next().and_then(|at| at.parse().ok()).expect(detail);
+        assert!((0.0..60.0).contains(&at), "{detail}");
+    }
 }
 
 #[test]

@@ -45,7 +45,15 @@ pub fn client_config(
     for (name, value) in properties {
         config.set(name, value);
     }
+    set_log_level(&mut config);
     config
+}
+
+/// rdkafka sets a level of its own, by the `log` crate, which would hide what `debug` asks for: librdkafka's two are used
+/// instead. What is heard of them is the affair of `tracing`'s subscriber.
+pub(crate) fn set_log_level(config: &mut ClientConfig) {
+    let asked = config.get("debug").is_some_and(|contexts| !contexts.is_empty());
+    config.set_log_level(if asked { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
 }
 
 /// What is wrong with a client property by itself.
@@ -92,7 +100,7 @@ pub fn known_properties() -> Vec<String> {
 }
 
 /// librdkafka's log lines go to `tracing`, under the target `librdkafka`.
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
         RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
             tracing::error!(target: "librdkafka", facility, "{message}");
@@ -133,6 +141,13 @@ mod tests {
         assert_eq!(config.get("socket.timeout.ms"), Some("9000"));
         assert_eq!(config.get("retry.backoff.ms"), Some("70"));
         assert_eq!(config.get("reconnect.backoff.max.ms"), Some("100"));
+    }
+
+    #[test]
+    fn what_debug_asks_for_is_not_hidden_by_a_level() {
+        let level = |debug: &[(&str, &str)]| client_config(ClientRole::Consumer, &map(&[]), &map(debug)).log_level;
+        assert_eq!(level(&[]) as i32, RDKafkaLogLevel::Info as i32);
+        assert_eq!(level(&[("debug", "broker,fetch")]) as i32, RDKafkaLogLevel::Debug as i32);
     }
 
     #[test]

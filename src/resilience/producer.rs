@@ -163,7 +163,8 @@ impl ProducerBuilder {
         self
     }
 
-    /// Makes the client and starts its thread. Does not wait for a connection.
+    /// Makes the client and starts its thread. Does not wait for a connection. The client's log goes to this thread's
+    /// subscriber of `tracing`, under the target `librdkafka`.
     ///
     /// # Errors
     /// A client property that librdkafka does not accept.

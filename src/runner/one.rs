@@ -27,7 +27,7 @@ use crate::rng;
 use crate::subject::Subject;
 use crate::subject::pipeline::dead_letter_headers;
 use crate::workload::final_read::{FinalRead, no_headers_promised};
-use crate::workload::{Effects, Load, LoadSpec, PlainProducer, SentLedger, Sink};
+use crate::workload::{ClientLog, Effects, Load, LoadSpec, PlainProducer, SentLedger, Sink};
 
 /// How long after a failure a backend that is breaking may take to be seen as broken.
 const BREAKING: Duration = Duration::from_millis(500);
@@ -370,7 +370,20 @@ impl Stage<'_> {
         }
     }
 
+    /// The load's client; its log is beside the members'.
     fn sink(&self, cluster: &Arc<dyn Cluster>, settings: &Settings, sent: &Arc<SentLedger>) -> Result<Sink, RunError> {
+        let path = self.folder.join("logs").join("producer-0.log");
+        let file = std::fs::File::create(&path).map_err(folder::io("cannot write", &path))?;
+        let log = ClientLog::new(self.recorder.clock(), file);
+        tracing::subscriber::with_default(log, || self.client(cluster, settings, sent))
+    }
+
+    fn client(
+        &self,
+        cluster: &Arc<dyn Cluster>,
+        settings: &Settings,
+        sent: &Arc<SentLedger>,
+    ) -> Result<Sink, RunError> {
         let client = &self.plan.subject.client;
         let plain = |view, client: &BTreeMap<String, String>| {
             let bootstrap = cluster.bootstrap(view);

@@ -224,7 +224,12 @@ pub static SUBJECT: Table = Table {
             Is("{}"),
             "Overrides of the profile's settings, dotted: \"retry.max-retries\" = 8.",
         ),
-        key("client", Properties, Is("{}"), "Kafka client properties, verbatim."),
+        key(
+            "client",
+            Properties,
+            Is("{}"),
+            r#"Kafka client properties, verbatim. What debug = "broker,metadata" asks for is in the run folder's logs/member-N.log and logs/producer-0.log, with the history's times in seconds."#,
+        ),
         key(
             "defect",
             Word(&[

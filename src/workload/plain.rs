@@ -10,11 +10,13 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use tracing::dispatcher::{self, Dispatch};
 
 use super::ledger::SentLedger;
 use super::sink::{Outgoing, SinkError};
 use crate::history::{Op, OpError, Outcome, Recorder};
 use crate::plan::TopicPartition;
+use crate::resilience::client::{log, set_log_level};
 
 /// A plain librdkafka producer whose delivery reports go straight into the history.
 pub struct PlainProducer {
@@ -26,15 +28,17 @@ pub struct PlainProducer {
 struct Reports {
     recorder: Recorder,
     ledger: Arc<SentLedger>,
+    /// That of the thread that made it: callbacks come on a thread of rdkafka's.
+    dispatch: Dispatch,
 }
 
 impl ClientContext for Reports {
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(target: "seaworthy::workload", facility, message);
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        dispatcher::with_default(&self.dispatch, || log(level, facility, message));
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(target: "seaworthy::workload", %error, reason);
+        dispatcher::with_default(&self.dispatch, || tracing::info!(target: "seaworthy::workload", %error, reason));
     }
 }
 
@@ -88,7 +92,7 @@ impl Reports {
 }
 
 impl PlainProducer {
-    /// A producer with librdkafka's stock settings and `overrides` on top.
+    /// A producer with librdkafka's stock settings and `overrides` on top. It logs to this thread's subscriber of `tracing`.
     pub fn new(
         bootstrap: &str,
         overrides: &BTreeMap<String, String>,
@@ -100,7 +104,8 @@ impl PlainProducer {
         for (key, value) in overrides {
             config.set(key, value);
         }
-        let reports = Reports { recorder, ledger };
+        set_log_level(&mut config);
+        let reports = Reports { recorder, ledger, dispatch: dispatcher::get_default(Dispatch::clone) };
         let producer = config
             .create_with_context::<_, ThreadedProducer<Reports>>(reports.clone())
             .map_err(|e| SinkError::Create(e.to_string()))?;

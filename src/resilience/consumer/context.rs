@@ -1,5 +1,6 @@
 //! Callbacks of the client. All of them run on the polling thread, inside its poll or its close.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -35,12 +36,18 @@ pub(super) struct Context {
     observer: Arc<dyn Observer>,
     drain_timeout: Duration,
     pub search: LeaderSearch,
+    logged: AtomicBool,
 }
 
 impl Context {
     pub fn new(assignment: Assignment, observer: Arc<dyn Observer>, drain_timeout: Duration) -> Self {
         let search = LeaderSearch::new(Clock::start());
-        Self { assignment: Mutex::new(assignment), observer, drain_timeout, search }
+        Self { assignment: Mutex::new(assignment), observer, drain_timeout, search, logged: AtomicBool::new(false) }
+    }
+
+    /// Whether a line was logged since the last call. To the poll that heard it nothing came, and behind it there may be more.
+    pub fn take_logged(&self) -> bool {
+        self.logged.swap(false, Ordering::Relaxed)
     }
 
     /// Never held while the client is polled: its callbacks lock it.
@@ -143,6 +150,7 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.logged.store(true, Ordering::Relaxed);
         crate::resilience::client::log(level, facility, message);
     }
 

@@ -106,7 +106,7 @@ impl Poller {
                     let record = unsafe { Incoming::copy_of(message.ptr()) };
                     client.context().assignment().stray(record);
                 }
-                None => busy = false,
+                None => busy = client.context().take_logged(),
             }
             let reports = client.context().assignment().reports();
             for report in reports {

@@ -12,6 +12,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, PurgeConfig};
 use tokio::sync::{Notify, oneshot};
+use tracing::dispatcher::{self, Dispatch};
+use tracing::subscriber::NoSubscriber;
 
 use super::delivery::{DESTROYED, Delivered, Delivery, SendError};
 use super::lanes::{Client, Entry, Lanes, Offered, Ticket};
@@ -83,9 +85,15 @@ impl Shared {
         let client = shared.client()?;
         shared.lanes().client = Some(Arc::new(client));
         let driver = Arc::clone(&shared);
+        // A subscriber of the caller's thread alone would not hear of the client.
+        let log = dispatcher::get_default(Dispatch::clone);
         std::thread::Builder::new()
             .name("resilient-producer".into())
-            .spawn(move || driver.drive())
+            .spawn(move || match log.is::<NoSubscriber>() {
+                // There may be one for all threads later on.
+                true => driver.drive(),
+                false => dispatcher::with_default(&log, || driver.drive()),
+            })
             .map_err(ProducerError::Thread)?;
         Ok(shared)
     }

@@ -26,8 +26,8 @@ use crate::resilience::producer::ResilientProducer;
 use crate::resilience::record::{self, Incoming};
 use crate::resilience::settings::{Profile, Settings};
 use crate::subject::{ChaosOrder, Surroundings};
-use crate::workload::IDENTITY_HEADER;
 use crate::workload::final_read::LetterHeaders;
+use crate::workload::{ClientLog, IDENTITY_HEADER};
 
 /// A process that finds a [`MemberConfig`] in this variable is a member.
 pub const MEMBER_ENV: &str = "SEAWORTHY_INTERNAL_MEMBER";
@@ -77,6 +77,8 @@ fn run(config: MemberConfig) -> Result<(), String> {
 
 async fn consume(config: MemberConfig) -> Result<(), String> {
     let clock = Clock::from_origin(config.clock_origin);
+    // It fails if there is one already: then that one hears of it.
+    let _ = tracing::subscriber::set_global_default(ClientLog::of_this_process(clock));
     let around = &config.surroundings;
     let (events, writer) = Teller::start(clock);
     let profile: Profile = config.profile.parse().map_err(|e| format!("profile: {e}"))?;
