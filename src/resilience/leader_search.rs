@@ -1,9 +1,13 @@
 //! Who leads, asked for often while a broker is out of reach.
 //!
 //! Until the cluster gives a dead leader up, its metadata name it, so that to librdkafka nothing is amiss but the connection; it then looks for
-//! another leader once a second. An election that it missed by a moment costs that second, and the next one if the broker
+//! another leader once a second, and a client with nothing to send does not look at all: its first record after the election goes to the dead
+//! leader. An election that it missed by a moment costs that second, and the next one if the broker
 //! that was asked did not know yet. Here the client's own topics are asked about every [`EVERY`] while there was trouble with a connection
 //! within the last [`LASTS`], and never otherwise: librdkafka takes the answer as it takes any other.
+//!
+//! A broker that closes a connection, or no longer answers on it, is no error to librdkafka (`rd_kafka_broker_set_error` tells the application
+//! of `LOG_ERR` and worse; a closed connection is `LOG_WARNING` at most): its log alone tells. So the log is listened to.
 //!
 //! Owns when to ask, on a thread of its caller's. Must not know what the client is for.
 
@@ -12,6 +16,7 @@ use std::time::Duration;
 
 use rdkafka::bindings::{rd_kafka_metadata, rd_kafka_metadata_destroy};
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::clock::{Clock, Nanos};
@@ -20,11 +25,14 @@ use crate::clock::{Clock, Nanos};
 const EVERY: Duration = Duration::from_millis(100);
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How long leaders are looked for after the last trouble: a broker's session is 9 s, and starts over with a new controller.
-const LASTS: Nanos = 20_000_000_000;
+/// How long leaders are looked for after the last trouble: a broker's session is 9 s, and starts over with a new controller; and librdkafka
+/// logs the same failure of a broker once in 30 s.
+const LASTS: Nanos = 30_000_000_000;
 
 /// RESOLVE, TRANSPORT, ALL_BROKERS_DOWN, TIMED_OUT of librdkafka.
 const TROUBLE: [i32; 4] = [-193, -195, -187, -185];
+/// A connection failed, requests were not answered in time.
+const TROUBLE_LOGGED: [&str; 2] = ["FAIL", "REQTMOUT"];
 
 /// When to look for leaders.
 #[derive(Debug)]
@@ -48,9 +56,26 @@ impl LeaderSearch {
     /// The client reported an error. Never blocks for long: callbacks call it.
     pub fn on_error(&self, code: i32) {
         if TROUBLE.contains(&code) {
-            self.state().until = self.clock.now().saturating_add(LASTS);
-            self.changed.notify_all();
+            self.look();
         }
+    }
+
+    /// The client logged a line. Never blocks for long, either. Details are no trouble: they tell of idle connections' ends as well.
+    pub fn on_log(&self, level: RDKafkaLogLevel, facility: &str) {
+        if !matches!(level, RDKafkaLogLevel::Debug) && TROUBLE_LOGGED.contains(&facility) {
+            self.look();
+        }
+    }
+
+    fn look(&self) {
+        self.state().until = self.clock.now().saturating_add(LASTS);
+        self.changed.notify_all();
+    }
+
+    /// Whether leaders are looked for now.
+    #[cfg(test)]
+    pub fn is_on(&self) -> bool {
+        self.clock.now() < self.state().until
     }
 
     /// Does the client's `work`, and asks on a thread beside it while there is trouble. Without a thread leaders are found as
@@ -134,6 +159,21 @@ mod tests {
     fn while_there_is_trouble_leaders_are_asked_for_again_and_again() {
         for code in TROUBLE {
             assert_eq!(questions(Some(code), 3), 3, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_failed_connection_in_the_log_is_trouble_and_a_detail_is_not() {
+        for (level, facility, trouble) in [
+            (RDKafkaLogLevel::Warning, "FAIL", true),
+            (RDKafkaLogLevel::Info, "FAIL", true),
+            (RDKafkaLogLevel::Warning, "REQTMOUT", true),
+            (RDKafkaLogLevel::Debug, "FAIL", false),
+            (RDKafkaLogLevel::Warning, "CONFWARN", false),
+        ] {
+            let search = LeaderSearch::new(Clock::start());
+            search.on_log(level, facility);
+            assert_eq!(search.is_on(), trouble, "{level:?} {facility}");
         }
     }
 

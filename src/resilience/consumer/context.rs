@@ -152,6 +152,7 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.logged.store(true, Ordering::Relaxed);
         crate::resilience::client::log(level, facility, message);
+        self.search.on_log(level, facility);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

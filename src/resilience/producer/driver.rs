@@ -379,6 +379,9 @@ impl Shared {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         crate::resilience::client::log(level, facility, message);
+        if let Some(shared) = self.0.upgrade() {
+            shared.search.on_log(level, facility);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -439,3 +442,6 @@ fn purge(client: Arc<Client>) {
 fn nanos(duration: Duration) -> Nanos {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;
