@@ -140,7 +140,7 @@ mod tests {
         let config = client_config(ClientRole::Producer, &settings, &map(&[("socket.timeout.ms", "9000")]));
         assert_eq!(config.get("socket.timeout.ms"), Some("9000"));
         assert_eq!(config.get("retry.backoff.ms"), Some("70"));
-        assert_eq!(config.get("reconnect.backoff.max.ms"), Some("100"));
+        assert_eq!(config.get("reconnect.backoff.max.ms"), Some("50"));
     }
 
     #[test]

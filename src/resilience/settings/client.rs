@@ -52,10 +52,10 @@ pub const RECOVERY: &[ClientProperty] = &[
     },
     ClientProperty {
         key: "reconnect.backoff.max.ms",
-        value: "100",
+        value: "50",
         stock: "10000",
         role: None,
-        reason: "recovery then does not depend on where a ten-second back-off stood when the broker came back; with librdkafka's jitter of -25 to +50 % the next try is 0.15 s away at most. N clients of a dead broker try 10 N times a second: raise it where many thousands share one",
+        reason: "recovery then does not depend on where a ten-second back-off stood when the broker came back; librdkafka caps after its jitter, so that the next try is 0.05 s away at most. N clients of a dead broker try up to 27 N times a second: raise it where thousands share one",
     },
     ClientProperty {
         key: "socket.timeout.ms",
