@@ -3,14 +3,20 @@
 //! runs it as a process and judges it from outside; nothing in it knows Seaworthy but the names of the variables.
 //!
 //! `--parts 3` makes three records of each, numbered by the header `seaworthy-part`; `--drop k3,k5` leaves the records with
-//! these keys out. With `--sink stdout` effects are lines of JSON on its standard output. `--ignore-sigterm`, `--early-commit` (and
+//! these keys out. With `--sink stdout` effects are lines of JSON on its standard output; with `--sink http` they go into a
+//! store, which is the file of `--store` (or this program's memory, which is a bug), and `--port 8080` lists what is in it.
+//! `--ignore-sigterm`, `--early-commit` (and
 //! then working on the batch for a while), `--unawaited-parts` (nobody looks whether the parts after the first are written) and
 //! `--later` (effects elsewhere than in the topic are made a second after the commit) are bugs on purpose.
 
 #![expect(clippy::disallowed_methods, reason = "a program of its own, which knows no clock of ours")]
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
@@ -33,7 +39,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let value = |flag: &str| std::env::args().skip_while(|argument| argument != flag).nth(1);
     let parts: u32 = value("--parts").map_or(Ok(1), |number| number.parse())?;
     let drops = value("--drop").unwrap_or_default();
-    let stdout = value("--sink").is_some_and(|sink| sink == "stdout");
+    let sink = Arc::new(match value("--sink").as_deref() {
+        Some("stdout") => Sink::Stdout,
+        Some("http") => Sink::Store(value("--store").map(Into::into), Mutex::default()),
+        _ => Sink::Topic,
+    });
+    let elsewhere = !matches!(*sink, Sink::Topic);
+    if let Some(port) = value("--port") {
+        serve(port.parse()?, sink.clone())?;
+    }
     let dropped = |key: Option<&[u8]>| key.is_some_and(|key| drops.split(',').any(|drop| drop.as_bytes() == key));
     let mut client = ClientConfig::new();
     client
@@ -80,19 +94,22 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             let (topic, parts) = if poison { (&dead, 1) } else { (&output, parts) };
             (0..parts).map(move |part| (message, topic, part))
         });
-        let (elsewhere, sends): (Vec<_>, Vec<_>) = sends.partition(|(_, topic, _)| stdout && *topic == &output);
-        for (message, _, part) in elsewhere {
+        let (kept, sends): (Vec<_>, Vec<_>) = sends.partition(|(_, topic, _)| elsewhere && *topic == &output);
+        for (message, _, part) in kept {
             let id = identity(message).unwrap_or_default();
             lines += &format!("{{\"seaworthy-id\":\"{id}\",\"seaworthy-part\":{part}}}\n");
         }
         if has("--later") {
             making.retain(|made: &tokio::task::JoinHandle<()>| !made.is_finished());
+            let sink = sink.clone();
             making.push(tokio::spawn(async move {
                 tokio::time::sleep(LATER).await;
-                print(&lines);
+                if let Err(error) = sink.take(&lines) {
+                    eprintln!("{error}");
+                }
             }));
         } else {
-            print(&lines);
+            sink.take(&lines)?;
         }
         let sends = sends.into_iter();
         let sends = sends.map(|(message, topic, part)| {
@@ -147,12 +164,63 @@ fn identity(message: &OwnedMessage) -> Option<String> {
     header.value.map(|id| String::from_utf8_lossy(id).into_owned())
 }
 
-/// Out of this program before it goes on.
-fn print(lines: &str) {
-    let mut output = std::io::stdout().lock();
-    if let Err(error) = output.write_all(lines.as_bytes()).and_then(|()| output.flush()) {
-        eprintln!("{error}");
+/// Where effects go.
+enum Sink {
+    Topic,
+    Stdout,
+    /// A file, or memory.
+    Store(Option<PathBuf>, Mutex<String>),
+}
+
+impl Sink {
+    /// Returns once they are there, whatever becomes of this program.
+    fn take(&self, lines: &str) -> std::io::Result<()> {
+        match self {
+            Self::Topic => Ok(()),
+            Self::Stdout => {
+                let mut output = std::io::stdout().lock();
+                output.write_all(lines.as_bytes()).and_then(|()| output.flush())
+            }
+            Self::Store(Some(file), _) => {
+                File::options().create(true).append(true).open(file)?.write_all(lines.as_bytes())
+            }
+            Self::Store(None, memory) => {
+                memory.lock().unwrap_or_else(PoisonError::into_inner).push_str(lines);
+                Ok(())
+            }
+        }
     }
+
+    /// Whole lines.
+    fn list(&self) -> String {
+        let mut text = match self {
+            Self::Topic | Self::Stdout => String::new(),
+            Self::Store(Some(file), _) => std::fs::read_to_string(file).unwrap_or_default(),
+            Self::Store(None, memory) => memory.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        };
+        text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+        text
+    }
+}
+
+/// Answers `GET /effects?from=17` with what the store has from its 17th line on, counted from 0.
+fn serve(port: u16, sink: Arc<Sink>) -> std::io::Result<()> {
+    let server = TcpListener::bind(("127.0.0.1", port))?;
+    std::thread::spawn(move || {
+        for mut client in server.incoming().flatten() {
+            let mut request = String::new();
+            if BufReader::new(&client).read_line(&mut request).is_err() {
+                continue;
+            }
+            let from = request.split_once("from=").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+            let body: String = sink.list().split_inclusive('\n').skip(from.unwrap_or(0)).collect();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            if let Err(error) = client.write_all((head + &body).as_bytes()) {
+                eprintln!("{error}");
+            }
+        }
+    });
+    Ok(())
 }
 
 fn commit(consumer: &StreamConsumer, batch: &[OwnedMessage]) {

@@ -28,7 +28,7 @@ pub use foreign::{
 pub use metrics::{MetricsPlan, Selector};
 pub use render::duration_text;
 pub use request::{REQUEST_NAMES, api_key};
-pub use sink::EffectSink;
+pub use sink::{EffectSink, FROM};
 pub use timeline::{Step, StepAction, Timeline};
 
 /// Where brokers come from.
@@ -106,6 +106,7 @@ impl Plan {
     pub fn effect_lists(&self) -> i32 {
         match self.subject.sink() {
             EffectSink::Topic => self.topic.partitions,
+            EffectSink::Http(_) => 1,
             EffectSink::Stdout => i32::try_from(self.subject.members).unwrap_or(i32::MAX),
         }
     }

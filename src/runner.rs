@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 mod application;
 mod book;
+mod endpoint;
 mod environment;
 mod events;
 mod fingerprint;

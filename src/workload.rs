@@ -4,6 +4,7 @@
 mod client_log;
 pub mod effects;
 pub mod final_read;
+mod followed;
 mod identity;
 mod ledger;
 mod open_loop;
@@ -13,6 +14,7 @@ mod sink;
 
 pub use client_log::ClientLog;
 pub use effects::Effects;
+pub use followed::Followed;
 pub use ledger::{Counters, SentLedger};
 pub use open_loop::{Load, LoadSpec, Pace};
 pub use plain::PlainProducer;

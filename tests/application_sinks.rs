@@ -1,6 +1,8 @@
 //! Applications of one's own whose effects show elsewhere than in a topic: whole runs of `examples/application.rs` on the
 //! embedded backend, and of the ways in which it gets that wrong.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +18,7 @@ warm-up = "2s"
 baseline = "3s"
 [observation]
 on-time = "2s"
+final-read = "10s"
 "#;
 
 /// The only member dies, and is there again a second later: its session has to run out before it gets anything.
@@ -67,8 +70,23 @@ impl Ran {
     }
 }
 
-/// Runs the example with `flags`, as what `subject` says; one run at a time, for this machine may be small.
+/// Runs the example with `flags`, as what `subject` says.
 fn run(flags: &[&str], subject: &str, fault: &str) -> Ran {
+    let (exit, told, folder) = attempt(flags, subject, fault);
+    let repeat = folder.path().join("out/latest/own/1");
+    let result = std::fs::read(repeat.join("result.json")).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let result = serde_json::from_slice(&result).expect("JSON");
+    Ran { exit, told, result, folder: repeat, _folder: folder }
+}
+
+/// The same where there is no result: the exit code, and what it says.
+fn told(flags: &[&str], subject: &str, fault: &str) -> (Option<i32>, String) {
+    let (exit, told, _) = attempt(flags, subject, fault);
+    (exit, told)
+}
+
+/// One run at a time, for this machine may be small.
+fn attempt(flags: &[&str], subject: &str, fault: &str) -> (Option<i32>, String, tempfile::TempDir) {
     static RUN: Mutex<()> = Mutex::new(());
     let _alone = RUN.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().expect("a folder");
@@ -85,10 +103,7 @@ fn run(flags: &[&str], subject: &str, fault: &str) -> Ran {
     command.args(["run", "own.toml", "--backend", "embedded", "--seed", "1", "--out", "out"]);
     let output = command.output().expect("it runs");
     let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    let repeat = folder.path().join("out/latest/own/1");
-    let result = std::fs::read(repeat.join("result.json")).unwrap_or_else(|error| panic!("{error}: {told}"));
-    let result = serde_json::from_slice(&result).expect("JSON");
-    Ran { exit: output.status.code(), told, result, folder: repeat, _folder: folder }
+    (output.status.code(), told, folder)
 }
 
 #[test]
@@ -132,4 +147,92 @@ fn parts_on_standard_output_are_told_apart() {
     assert_eq!((ran.exit, ran.fatal()), (Some(0), vec![]), "{}", ran.told);
     assert_eq!(ran.effects().len() as u64, 2 * ran.count("acked"));
     ran.is_judged_again_the_same();
+}
+
+/// Somewhere that nobody listens yet.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
+}
+
+/// The scenario's line for the example's endpoint.
+fn endpoint(port: u16, query: &str) -> String {
+    format!("sink = {{ http = \"http://127.0.0.1:{port}/effects{query}\" }}")
+}
+
+#[test]
+fn effects_in_a_store_are_all_listed_by_its_endpoint_after_a_crash_of_both() {
+    let store = tempfile::tempdir().expect("a folder");
+    let (file, port) = (store.path().join("store").display().to_string(), free_port());
+    let flags = ["--sink", "http", "--store", &file, "--port", &port.to_string()];
+    let ran = run(&flags, &endpoint(port, "?from={from}"), CRASH);
+    assert_eq!((ran.exit, ran.fatal()), (Some(0), vec![]), "{}", ran.told);
+    assert!(ran.count("effects") > 500 && ran.count("effects") >= ran.count("acked"), "{}", ran.told);
+    let effects = ran.effects();
+    assert_eq!(effects.len(), std::fs::read_to_string(&file).expect("the store").lines().count());
+    for (place, effect) in effects.iter().enumerate() {
+        assert_eq!((&effect["tp"], effect["offset"].as_u64()), (&"sink:http/0".into(), Some(place as u64)));
+    }
+    ran.is_judged_again_the_same();
+}
+
+#[test]
+fn what_is_committed_before_it_is_in_the_store_is_lost_in_a_crash() {
+    let store = tempfile::tempdir().expect("a folder");
+    let (file, port) = (store.path().join("store").display().to_string(), free_port());
+    let flags = ["--sink", "http", "--store", &file, "--port", &port.to_string(), "--later"];
+    // The whole list, each time.
+    let ran = run(&flags, &format!("{}\n{LINE}", endpoint(port, "")), CRASH);
+    assert_eq!((ran.exit, ran.fatal()), (Some(1), vec!["lost-in-app"]), "{}", ran.told);
+    ran.is_judged_again_the_same();
+}
+
+#[test]
+fn a_store_that_dies_with_the_service_proves_nothing() {
+    let port = free_port();
+    let ran = run(&["--sink", "http", "--port", &port.to_string()], &endpoint(port, "?from={from}"), CRASH);
+    assert_eq!((ran.exit, ran.fatal()), (Some(2), vec![]), "{}", ran.told);
+    assert!(ran.told.contains("is not the list that it was: it ends at "), "{}", ran.told);
+    ran.is_judged_again_the_same();
+}
+
+#[test]
+fn an_endpoint_that_nobody_reaches_any_more_proves_nothing() {
+    let store = tempfile::tempdir().expect("a folder");
+    let file = store.path().join("store");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    let listed = file.clone();
+    // It lists the store until that has 300 entries: less than the run's.
+    let server = std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let mut request = String::new();
+            BufReader::new(&client).read_line(&mut request).expect("a request");
+            let from = request.split_once("from=").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+            let list = std::fs::read_to_string(&listed).unwrap_or_default();
+            let whole = &list[..list.rfind('\n').map_or(0, |end| end + 1)];
+            let body: String = whole.split_inclusive('\n').skip(from.expect("a number")).collect();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            // Nobody may be there any more.
+            let _ = client.write_all((head + &body).as_bytes());
+            if whole.lines().count() >= 300 {
+                return;
+            }
+        }
+    });
+    let ran = run(&["--sink", "http", "--store", &file.display().to_string()], &endpoint(port, "?from={from}"), "");
+    server.join().expect("it has shown 300");
+    assert_eq!((ran.exit, ran.fatal()), (Some(2), vec![]), "{}", ran.told);
+    let reasons = ran.result["reasons"].as_array().expect("reasons");
+    let short = reasons.iter().find(|reason| reason["code"] == "final-read-truncated").expect("it says so");
+    let why = format!("sink:http/0 was not read to its end: not read to its end within 10s: http://127.0.0.1:{port}/");
+    assert!(short["message"].as_str().is_some_and(|message| message.contains(&why)), "{short}");
+    ran.is_judged_again_the_same();
+}
+
+#[test]
+fn an_endpoint_that_was_never_there_is_no_service_to_be_judged() {
+    let port = free_port();
+    let ready = "ready = { line = \"ready\", within = \"8s\" }";
+    let told = told(&["--sink", "http"], &format!("{}\n{ready}", endpoint(port, "")), "");
+    assert!(told.0 == Some(69) && told.1.contains(&format!("http://127.0.0.1:{port}/effects: ")), "{told:?}");
 }

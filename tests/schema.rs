@@ -239,7 +239,7 @@ fn file_with(table: &Table, key: &str, value: &str) -> String {
         "repeat" => {
             format!("name = \"x\"\nfault = [{{ at = \"0s\", lasts = \"1s\", pause = \"one\", repeat = {inline} }}]")
         }
-        "ready" | "identity" => format!("name = \"x\"\nsubject = {{ {} = {inline} }}", table.name),
+        "ready" | "identity" | "sink" => format!("name = \"x\"\nsubject = {{ {} = {inline} }}", table.name),
         "recovery, first-success, outage, drain, detect" => format!("name = \"x\"\nbudget = {{ outage = {inline} }}"),
         "progress-during-fault" => format!("name = \"x\"\nbudget = {{ progress-during-fault = {inline} }}"),
         "kill, stop" => fault("kill"),

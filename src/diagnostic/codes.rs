@@ -289,13 +289,14 @@ chaos engine in its handler, and tells the states of its circuit breaker.";
 /// A name in braces that nothing stands for.
 UNKNOWN_PLACEHOLDER = "unknown-placeholder":
 "In `command` and `env` of a subject, a name in braces is replaced: {bootstrap} (addresses of the brokers, through the
-proxies), {input}, {output}, {dead-letter} (topics), {group} (consumer group), {member} (its number, from 0) and {seed}.
+proxies), {input}, {output}, {dead-letter} (topics), {group} (consumer group), {member} (its number, from 0) and {seed}; in `http` of `sink` {from} (the entry to begin with), too.
 This name is none of them. Braces around anything but small letters and hyphens are left as they are.";
 
 /// Not a URL that a probe can ask.
 BAD_URL = "bad-url":
 "`http` of a subject's `ready` is a URL that every member answers with a status of 2xx once it does its work:
-{ http = \"http://127.0.0.1:808{member}/health\", within = \"60s\" }. Members are asked on this machine, without encryption.";
+{ http = \"http://127.0.0.1:808{member}/health\", within = \"60s\" }. Members are asked on this machine, without encryption. `url` of its
+`metrics` and `http` of its `sink` are asked likewise.";
 
 /// Not the name of a metric.
 BAD_METRIC = "bad-metric":

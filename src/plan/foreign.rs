@@ -201,7 +201,8 @@ mod tests {
         // And is written as it was.
         let written = toml::to_string(&plan).unwrap();
         assert!(["effects", "drops", "sink"].iter().all(|key| !written.contains(key)), "{written}");
-        let more = ForeignPlan { effects: 3, drops: vec!["k1".into()], sink: EffectSink::Stdout, ..plan };
+        let more =
+            ForeignPlan { effects: 3, drops: vec!["k1".into()], sink: EffectSink::Http("http://x".into()), ..plan };
         assert_eq!(toml::from_str::<ForeignPlan>(&toml::to_string(&more).unwrap()).unwrap(), more);
     }
 }

@@ -11,7 +11,12 @@ pub enum EffectSink {
     Topic,
     /// Lines of JSON on the members' standard output.
     Stdout,
+    /// A list at this URL, with [placeholders](super::PLACEHOLDERS) and [`FROM`].
+    Http(String),
 }
+
+/// Placeholder of an endpoint's URL: the number of the entry that the answer is to begin with, from 0.
+pub const FROM: &str = "from";
 
 impl EffectSink {
     /// The output topic.
@@ -24,6 +29,15 @@ impl EffectSink {
         match self {
             Self::Topic => None,
             Self::Stdout => Some("sink:stdout"),
+            Self::Http(_) => Some("sink:http"),
+        }
+    }
+
+    /// Of the endpoint that lists them.
+    pub fn url(&self) -> Option<&str> {
+        match self {
+            Self::Http(url) => Some(url),
+            Self::Topic | Self::Stdout => None,
         }
     }
 
@@ -32,6 +46,7 @@ impl EffectSink {
         match self {
             Self::Topic => topic.to_owned(),
             Self::Stdout => "the members' standard output".to_owned(),
+            Self::Http(url) => format!("the list at {url}"),
         }
     }
 }

@@ -82,13 +82,18 @@ impl Stage<'_> {
     /// Waits until the subject does its work. The pipeline has its limit, and one that never gets there is a finding of the
     /// baseline's checker; somebody else's application has the plan's, and is an error with the end of its log: more often
     /// than not it was started wrongly.
-    pub(super) async fn ready(&self, subject: &dyn Subject, cluster: &dyn Cluster) -> Result<(), RunError> {
+    pub(super) async fn ready(
+        &self,
+        subject: &dyn Subject,
+        cluster: &dyn Cluster,
+        effects: Option<&Effects>,
+    ) -> Result<(), RunError> {
         match &self.plan.subject.foreign {
             None => {
                 self.pipeline_ready(subject).await;
                 Ok(())
             }
-            Some(plan) => self.foreign_ready(plan, subject, cluster).await,
+            Some(plan) => self.foreign_ready(plan, subject, cluster, effects).await,
         }
     }
 
@@ -113,6 +118,7 @@ impl Stage<'_> {
         plan: &ForeignPlan,
         subject: &dyn Subject,
         cluster: &dyn Cluster,
+        effects: Option<&Effects>,
     ) -> Result<(), RunError> {
         let within = plan.ready.within();
         // On the mock a group takes seconds to form: that backlog is to be gone before the baseline begins.
@@ -135,6 +141,10 @@ impl Stage<'_> {
             };
             let missing = missing.or_else(|| {
                 let text = format!("it lags by more than {lag} s of load, or nothing of its output was seen");
+                let text = match effects.and_then(Effects::troubled) {
+                    Some(reason) => format!("{text}: {reason}"),
+                    None => text,
+                };
                 (!self.gauges.has_output() || !self.caught_up(lag)).then_some(text)
             });
             let Some(awaited) = missing else { return Ok(()) };

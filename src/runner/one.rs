@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::endpoint::Endpoint;
 use super::watch::{self, Gauges};
 use super::{RunContext, RunError, RunEvent, RunFolder, STOP_GRACE, environment, fingerprint, folder, scrape};
 use crate::clock::{Clock, Nanos};
@@ -28,6 +29,14 @@ use crate::subject::Subject;
 use crate::subject::pipeline::dead_letter_headers;
 use crate::workload::final_read::{FinalRead, no_headers_promised};
 use crate::workload::{ClientLog, Effects, Load, LoadSpec, PlainProducer, SentLedger, Sink};
+
+/// Effects that are in no topic.
+#[derive(Clone, Copy)]
+struct Elsewhere<'a> {
+    effects: &'a Effects,
+    /// Where they are asked for.
+    endpoint: Option<&'a Endpoint>,
+}
 
 /// How long after a failure a backend that is breaking may take to be seen as broken.
 const BREAKING: Duration = Duration::from_millis(500);
@@ -205,11 +214,10 @@ impl Stage<'_> {
         }
         let stop = CancellationToken::new();
         let _stop_watches = stop.clone().drop_guard();
+        let work =
+            watch::Work { plan: plan.clone(), cluster: cluster.clone(), sent: sent.clone(), effects: effects.clone() };
         tokio::spawn(watch::ticks(
-            plan.clone(),
-            cluster.clone(),
-            sent.clone(),
-            effects.clone(),
+            work,
             self.gauges.clone(),
             self.recorder.clone(),
             self.context.events.clone(),
@@ -237,7 +245,17 @@ impl Stage<'_> {
                 stop.clone(),
             ));
         }
-        let played = self.under_load(cluster, &subject, sink, &sent, effects.as_deref()).await;
+        let url = plan.subject.sink().url();
+        let endpoint = url.zip(effects.clone()).map(|(url, effects)| {
+            let clock = self.recorder.clock();
+            Arc::new(Endpoint::new(url.to_owned(), self.surroundings(&**cluster), subject.clone(), effects, clock))
+        });
+        if let Some(endpoint) = endpoint.clone() {
+            let stop = stop.clone();
+            tokio::spawn(async move { endpoint.follow(stop).await });
+        }
+        let elsewhere = effects.as_deref().map(|effects| Elsewhere { effects, endpoint: endpoint.as_deref() });
+        let played = self.under_load(cluster, &subject, sink, &sent, elsewhere).await;
         if played.is_err() {
             subject.kill_all();
         }
@@ -250,15 +268,16 @@ impl Stage<'_> {
         subject: &Arc<dyn Subject>,
         sink: Sink,
         sent: &Arc<SentLedger>,
-        effects: Option<&Effects>,
+        elsewhere: Option<Elsewhere<'_>>,
     ) -> Result<(), RunError> {
+        let (effects, endpoint) = elsewhere.map_or((None, None), |at| (Some(at.effects), at.endpoint));
         let (cancel, plan) = (&self.context.cancel, &self.plan);
         self.phase("warm-up", Some(plan.workload.warm_up));
         let load = Load::start(LoadSpec::of(plan, self.seed), sink, self.recorder.clone(), sent.clone())
             .map_err(|e| RunError::Internal(format!("cannot start the load's thread: {e}")))?;
         let load = Arc::new(load);
         or_cancelled(cancel, tokio::time::sleep(plan.workload.warm_up)).await?;
-        or_cancelled(cancel, self.ready(&**subject, &**cluster)).await??;
+        or_cancelled(cancel, self.ready(&**subject, &**cluster, effects)).await??;
         self.phase("baseline", Some(plan.workload.baseline));
         or_cancelled(cancel, tokio::time::sleep(plan.workload.baseline)).await?;
 
@@ -307,9 +326,16 @@ impl Stage<'_> {
 
         self.phase("quiesce", None);
         or_cancelled(cancel, self.quiesce(&**cluster)).await?;
+        if let Some(endpoint) = endpoint {
+            // It may be a member that answers.
+            or_cancelled(cancel, endpoint.to_its_end(plan.observation.final_read)).await?;
+        }
         subject.shutdown(STOP_GRACE).await;
 
         self.phase("final-read", None);
+        if let Some(endpoint) = endpoint {
+            endpoint.rest(plan.observation.final_read).await;
+        }
         self.record_commits(&**cluster, &mut BTreeMap::new()).await;
         let (bootstrap, topics) = (cluster.bootstrap(View::Direct), self.topics.clone());
         let (partitions, limit) = (plan.topic.partitions, plan.observation.final_read);

@@ -123,18 +123,25 @@ impl Gauges {
     }
 }
 
+/// What is to be done and what became of it.
+pub(super) struct Work {
+    pub plan: Arc<Plan>,
+    pub cluster: Arc<dyn Cluster>,
+    pub sent: Arc<SentLedger>,
+    /// Those that are in no topic.
+    pub effects: Option<Arc<Effects>>,
+}
+
 /// Keeps the gauges and emits a tick a second, until `stop`.
 pub(super) async fn ticks(
-    plan: Arc<Plan>,
-    cluster: Arc<dyn Cluster>,
-    sent: Arc<SentLedger>,
-    effects: Option<Arc<Effects>>,
+    work: Work,
     gauges: Arc<Gauges>,
     recorder: Recorder,
     events: Events,
     stop: CancellationToken,
 ) {
     let clock = recorder.clock();
+    let Work { plan, sent, .. } = &work;
     let (mut acked, mut errors) = (0, 0);
     let mut next = clock.now();
     while !stop.is_cancelled() {
@@ -143,7 +150,7 @@ pub(super) async fn ticks(
         let acked_now = counters.acked.load(Relaxed);
         let errors_now = counters.failed.load(Relaxed) + counters.indeterminate.load(Relaxed);
         let owed = acked_now.saturating_sub(counters.filtered.load(Relaxed));
-        gauges.look(owed, done(&plan, &*cluster, effects.as_deref()).await);
+        gauges.look(owed, work.done().await);
         let (ok, bad) = (acked_now - acked, errors_now - errors);
         (acked, errors) = (acked_now, errors_now);
         let since = gauges.injected.load(Relaxed);
@@ -160,15 +167,18 @@ pub(super) async fn ticks(
     }
 }
 
-/// Served records and dead letters; `None` while a leader of the two topics cannot be asked. Where a record has several
-/// effects, as many as would be whole if none lacked a part.
-async fn done(plan: &Plan, cluster: &dyn Cluster, effects: Option<&Effects>) -> Option<u64> {
-    let each = u64::from(plan.subject.owed().effects);
-    let mut done = effects.map_or(0, Effects::count) / each;
-    let output = effects.is_none().then(|| (plan.topic.output(), each));
-    for (topic, each) in output.into_iter().chain([(plan.topic.dead_letter(), 1)]) {
-        let ends = tokio::time::timeout(TICK / 2, cluster.end_offsets(&topic)).await.ok()?.ok()?;
-        done += ends.values().map(|end| u64::try_from(*end).unwrap_or(0)).sum::<u64>() / each;
+impl Work {
+    /// Served records and dead letters; `None` while a leader of the two topics cannot be asked. Where a record has several
+    /// effects, as many as would be whole if none lacked a part.
+    async fn done(&self) -> Option<u64> {
+        let each = u64::from(self.plan.subject.owed().effects);
+        let topic = &self.plan.topic;
+        let mut done = self.effects.as_deref().map_or(0, Effects::count) / each;
+        let output = self.effects.is_none().then(|| (topic.output(), each));
+        for (topic, each) in output.into_iter().chain([(topic.dead_letter(), 1)]) {
+            let ends = tokio::time::timeout(TICK / 2, self.cluster.end_offsets(&topic)).await.ok()?.ok()?;
+            done += ends.values().map(|end| u64::try_from(*end).unwrap_or(0)).sum::<u64>() / each;
+        }
+        Some(done)
     }
-    Some(done)
 }

@@ -108,7 +108,7 @@ fn problems(plan: &Plan, capabilities: &Capabilities) -> Vec<(Vec<String>, Diagn
         let records = f64::from(load.rate) * plan.load_time().as_secs_f64();
         let each = (load.size as u64).saturating_add(BYTES_BESIDE_THE_VALUE) as f64;
         // The output topic holds as much for every effect.
-        let effects = f64::from(plan.subject.owed().effects);
+        let effects = if plan.subject.sink().is_topic() { f64::from(plan.subject.owed().effects) } else { 1.0 };
         let bytes = records * each * effects / f64::from(plan.topic.partitions.max(1));
         if bytes > limit as f64 {
             let diagnostic = Diagnostic::error(

@@ -91,6 +91,8 @@ pub enum Kind {
     Limit,
     /// "header", "value", or { json = "/…" }.
     Identity,
+    /// "topic", "stdout", or { http = "http://…" }.
+    Sink,
     /// A table.
     Table(&'static Table),
     /// A list of tables.
@@ -306,9 +308,9 @@ pub static SUBJECT: Table = Table {
         ),
         key(
             "sink",
-            Word(&["topic", "stdout"]),
+            Kind::Sink,
             Is("\"topic\""),
-            "not for the pipeline: where effects show. topic: the output topic; stdout: lines of JSON with seaworthy-id on the members' standard output. Dead letters are in their topic.",
+            "not for the pipeline: where effects show. topic: the output topic; stdout: lines of JSON with seaworthy-id on the members' standard output; { http = \"…\" }: the same lines from an endpoint. Dead letters are in their topic.",
         ),
         key(
             "drops",
@@ -365,6 +367,17 @@ pub static IDENTITY: Table = Table {
     name: "identity",
     text: "Where a record's identity is in the output.",
     keys: &[key("json", Pointer, Required, "A JSON pointer into the value, as \"/order/id\".")],
+};
+
+pub static SINK: Table = Table {
+    name: "sink",
+    text: "The endpoint at which an application of one's own lists its effects: a GET is answered with a line of JSON for each, `{\"seaworthy-id\":\"17\"}`, in an order that never changes but by what is added at the end.",
+    keys: &[key(
+        "http",
+        Text,
+        Required,
+        "The URL, with placeholders as in `env`. {from}: the number of the entry, from 0, that the answer begins with; without it the answer is the whole list. With {member} the running members are asked in turn until one answers.",
+    )],
 };
 
 pub static BUDGET: Table = Table {
@@ -480,6 +493,7 @@ pub static TABLES: &[&Table] = &[
     &SUBJECT,
     &READY,
     &IDENTITY,
+    &SINK,
     &FAULT,
     &REPEAT,
     &NETWORK,

@@ -105,6 +105,10 @@ fn kind(kind: Kind) -> Value {
             { "type": "string", "enum": ["header", "value"] },
             table(&format::IDENTITY, &[]),
         ] }),
+        Kind::Sink => json!({ "anyOf": [
+            { "type": "string", "enum": ["topic", "stdout"] },
+            table(&format::SINK, &[]),
+        ] }),
         Kind::Table(inner) => with_rules(inner, table(inner, &[])),
         Kind::Tables(inner) => json!({ "type": "array", "items": with_rules(inner, table(inner, &[])) }),
         Kind::Targeted(inner) => {

@@ -334,6 +334,10 @@ fn where_effects_show_is_said_by_the_file_and_shown_by_the_plan() {
         ("", "effects in orders.out,"),
         ("sink = \"topic\"", "effects in orders.out,"),
         ("sink = \"stdout\"", "effects in the members' standard output,"),
+        (
+            "sink = { http = \"http://127.0.0.1:808{member}/?from={from}\" }",
+            "effects in the list at http://127.0.0.1:808{member}/?",
+        ),
     ] {
         let (plan, warnings) = parse(&Source::new("x.toml", own(sink))).unwrap();
         assert_eq!(warnings, [], "{sink}");
@@ -343,6 +347,10 @@ fn where_effects_show_is_said_by_the_file_and_shown_by_the_plan() {
         parse(&Source::new("x.toml", text)).unwrap_err().into_iter().map(|diagnostic| diagnostic.code).collect()
     };
     assert_eq!(codes(&own("sink = \"stdin\"")), ["unknown-word"]);
+    assert_eq!(codes(&own("sink = { url = \"http://127.0.0.1\" }")), ["missing-key", "unknown-key"]);
+    assert_eq!(codes(&own("sink = { http = \"https://127.0.0.1\" }")), ["bad-url"]);
+    assert_eq!(codes(&own("sink = { http = \"http://127.0.0.1/{form}\" }")), ["unknown-placeholder"]);
+    assert_eq!(codes(&own("env = { X = \"{from}\" }")), ["unknown-placeholder"]);
     assert_eq!(codes("name = \"x\"\nsubject.sink = \"stdout\""), ["unsupported-by-subject"]);
     assert_eq!(codes("name = \"x\"\nsubject = { kind = \"proces\", sink = \"stdout\" }"), ["unknown-word"]);
     let (_, warnings) = parse(&Source::new("x.toml", "name = \"x\"\nsubject.sink = \"topic\"")).unwrap();

@@ -64,6 +64,8 @@ pub struct Effects {
     several: bool,
     lists: Mutex<BTreeMap<i32, List>>,
     count: AtomicU64,
+    /// Why they cannot be read at present.
+    trouble: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -82,7 +84,15 @@ impl Effects {
         let place = plan.subject.sink().place()?;
         let lists = (0..plan.effect_lists()).map(|list| (list, List::default())).collect();
         let several = plan.subject.owed().effects > 1;
-        Some(Self { recorder, sent, place, several, lists: Mutex::new(lists), count: AtomicU64::new(0) })
+        Some(Self {
+            recorder,
+            sent,
+            place,
+            several,
+            lists: Mutex::new(lists),
+            count: AtomicU64::new(0),
+            trouble: Mutex::default(),
+        })
     }
 
     /// How many were found.
@@ -104,13 +114,34 @@ impl Effects {
         self.with(list, |list| list.open = list.open.saturating_sub(1));
     }
 
-    /// A line of a list, which was there at `at`.
+    /// They cannot be read, for this reason; or they can again.
+    pub fn trouble(&self, reason: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    /// Why they cannot be read at present.
+    pub fn troubled(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A line among others, which was there at `at`.
     pub fn take(&self, list: i32, at: Nanos, line: &str) {
-        let (id, part) = match read_effect(line) {
-            Reading::Effect { id, part } => (Ok(id), part),
-            Reading::Malformed(why) => (Err(why), None),
-            Reading::Other => return,
-        };
+        match read_effect(line) {
+            Reading::Effect { id, part } => self.record(list, at, Ok(id), part),
+            Reading::Malformed(why) => self.record(list, at, Err(why), None),
+            Reading::Other => {}
+        }
+    }
+
+    /// A line of which every one is to be an effect.
+    pub fn entry(&self, list: i32, at: Nanos, line: &str) {
+        match read_effect(line) {
+            Reading::Other => self.record(list, at, Err("the line is no JSON object with a seaworthy-id"), None),
+            Reading::Effect { .. } | Reading::Malformed(_) => self.take(list, at, line),
+        }
+    }
+
+    fn record(&self, list: i32, at: Nanos, id: Result<String, &str>, part: Option<u32>) {
         let tp = TopicPartition::new(self.place, list);
         // Recorded in the order of their places.
         self.with(list, |list| {
@@ -128,8 +159,12 @@ impl Effects {
 
     /// A list may lack effects from now on.
     pub fn cut(&self, list: i32, why: String) {
-        tracing::warn!(place = self.place, list, why, "effects may be lacking");
-        self.with(list, |list| list.cut.get_or_insert(why).len());
+        self.with(list, |found| {
+            if found.cut.is_none() {
+                tracing::warn!(place = self.place, list, why, "effects may be lacking");
+                found.cut = Some(why);
+            }
+        });
     }
 
     /// Nothing comes any more: how far each list was read.

@@ -67,6 +67,7 @@ impl Kind {
             Self::Pointer => "JSON pointer, \"/order/id\"".into(),
             Self::Limit => "duration, or { within, since }".into(),
             Self::Identity => "\"header\" | \"value\" | { json = \"/…\" }".into(),
+            Self::Sink => "\"topic\" | \"stdout\" | { http = \"http://…\" }".into(),
             Self::Table(_) => "table".into(),
             Self::Tables(_) => "list of tables".into(),
             Self::Targeted(table) if table.keys.len() == 1 => "target".into(),

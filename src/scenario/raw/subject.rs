@@ -98,9 +98,14 @@ fn foreign(table: &Fields, kind: SubjectKind) -> ForeignPlan {
     }
 }
 
+/// `"topic"`, `"stdout"`, or `{ http = "http://…" }`.
 fn sink(field: &Field) -> Option<EffectSink> {
-    const WORDS: [(&str, bool); 2] = [("topic", true), ("stdout", false)];
-    field.word(&WORDS).map(|topic| if topic { EffectSink::Topic } else { EffectSink::Stdout })
+    if !matches!(field.node.value, Value::Table(_)) {
+        const WORDS: [(&str, bool); 2] = [("topic", true), ("stdout", false)];
+        return field.word(&WORDS).map(|topic| if topic { EffectSink::Topic } else { EffectSink::Stdout });
+    }
+    let url = field.table(&format::SINK)?.require("http", "http = \"http://127.0.0.1:8080/effects?from={from}\"")?;
+    http(&url, "http = \"http://127.0.0.1:8080/effects?from={from}\": asked on this machine").map(EffectSink::Http)
 }
 
 /// `{ url = "http://…", signals = { retries = "orders_retries_total" } }`.

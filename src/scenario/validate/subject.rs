@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Rules;
 use crate::diagnostic::{Diagnostic, codes, nearest};
-use crate::plan::{FaultKind, ForeignPlan, PLACEHOLDERS, Ready, SubjectKind, WorkloadPlan, placeholders};
+use crate::plan::{FROM, FaultKind, ForeignPlan, PLACEHOLDERS, Ready, SubjectKind, WorkloadPlan, placeholders};
 use crate::scenario::raw::FOREIGN_KEYS;
 
 pub(super) fn check(rules: &Rules) {
@@ -75,6 +75,9 @@ fn foreign(rules: &Rules, it: &str) {
     }
 }
 
+/// Where the URL of an endpoint with effects stands.
+const SINK: &str = "subject.sink.http";
+
 fn unknown_placeholders(rules: &Rules, foreign: &ForeignPlan) {
     let arguments = foreign.command.iter().map(|text| ("subject.command".to_owned(), text));
     let variables = foreign.env.iter().map(|(name, text)| (format!("subject.env.{name}"), text));
@@ -83,15 +86,21 @@ fn unknown_placeholders(rules: &Rules, foreign: &ForeignPlan) {
         Ready::GroupStable(_) | Ready::Line { .. } => None,
     };
     let metrics = foreign.metrics.as_ref().map(|metrics| ("subject.metrics.url".to_owned(), &metrics.url));
-    for (path, text) in arguments.chain(variables).chain(url).chain(metrics) {
+    let sink = foreign.sink.url().map(str::to_owned);
+    let sink = sink.as_ref().map(|url| (SINK.to_owned(), url));
+    for (path, text) in arguments.chain(variables).chain(url).chain(metrics).chain(sink) {
+        let also = Some(FROM).filter(|_| path == SINK);
+        let known: Vec<&str> = PLACEHOLDERS.iter().map(|(name, _)| *name).chain(also).collect();
         for name in placeholders(text) {
-            let known = PLACEHOLDERS.map(|(name, _)| name);
             if known.contains(&name) {
                 continue;
             }
-            let help = match nearest(name, known) {
+            let help = match nearest(name, known.iter().copied()) {
                 Some(near) => format!("did you mean {{{near}}}?"),
-                None => format!("there are {}", known.map(|name| format!("{{{name}}}")).join(", ")),
+                None => {
+                    let known: Vec<String> = known.iter().map(|name| format!("{{{name}}}")).collect();
+                    format!("there are {}", known.join(", "))
+                }
             };
             let diagnostic = Diagnostic::error(codes::UNKNOWN_PLACEHOLDER, format!("`{{{name}}}` stands for nothing"))
                 .label("expected a known placeholder")
