@@ -6,7 +6,7 @@
 //! that was asked did not know yet. Here the client's own topics are asked about every [`EVERY`] while there was trouble with a connection
 //! within the last [`LASTS`], and never otherwise: librdkafka takes the answer as it takes any other.
 //!
-//! A broker that closes a connection, or no longer answers on it, is no error to librdkafka (`rd_kafka_broker_set_error` tells the application
+//! A broker that closes a connection, or does not answer on a new one, is no error to librdkafka (`rd_kafka_broker_set_error` tells the application
 //! of `LOG_ERR` and worse; a closed connection is `LOG_WARNING` at most): its log alone tells. So the log is listened to.
 //!
 //! Owns when to ask, on a thread of its caller's. Must not know what the client is for.
@@ -31,8 +31,9 @@ const LASTS: Nanos = 30_000_000_000;
 
 /// RESOLVE, TRANSPORT, ALL_BROKERS_DOWN, TIMED_OUT of librdkafka.
 const TROUBLE: [i32; 4] = [-193, -195, -187, -185];
-/// A connection failed, requests were not answered in time.
-const TROUBLE_LOGGED: [&str; 2] = ["FAIL", "REQTMOUT"];
+/// A connection failed. A request that was not answered in time (`REQTMOUT`) is none yet: a frozen broker leads on when it thaws, and its
+/// next connection fails soon if it does not.
+const TROUBLE_LOGGED: &str = "FAIL";
 
 /// When to look for leaders.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl LeaderSearch {
 
     /// The client logged a line. Never blocks for long, either. Details are no trouble: they tell of idle connections' ends as well.
     pub fn on_log(&self, level: RDKafkaLogLevel, facility: &str) {
-        if !matches!(level, RDKafkaLogLevel::Debug) && TROUBLE_LOGGED.contains(&facility) {
+        if !matches!(level, RDKafkaLogLevel::Debug) && facility == TROUBLE_LOGGED {
             self.look();
         }
     }
@@ -167,7 +168,7 @@ mod tests {
         for (level, facility, trouble) in [
             (RDKafkaLogLevel::Warning, "FAIL", true),
             (RDKafkaLogLevel::Info, "FAIL", true),
-            (RDKafkaLogLevel::Warning, "REQTMOUT", true),
+            (RDKafkaLogLevel::Warning, "REQTMOUT", false),
             (RDKafkaLogLevel::Debug, "FAIL", false),
             (RDKafkaLogLevel::Warning, "CONFWARN", false),
         ] {
