@@ -132,6 +132,11 @@ impl Plan {
         if !owed.drops.is_empty() {
             writeln!(out, "             drops: {}", owed.drops.join(", "))?;
         }
+        if let Some(metrics) = subject.foreign.as_ref().and_then(|foreign| foreign.metrics.as_ref()) {
+            for (name, series) in &metrics.signals {
+                writeln!(out, "             signal: {name} = {series}, from {}", metrics.url)?;
+            }
+        }
         if let Some(defect) = subject.defect {
             writeln!(out, "             with a defect on purpose: {}", word(&defect))?;
         }

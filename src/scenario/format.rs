@@ -494,6 +494,7 @@ pub static TABLES: &[&Table] = &[
     &READY,
     &IDENTITY,
     &SINK,
+    &METRICS,
     &FAULT,
     &REPEAT,
     &NETWORK,
