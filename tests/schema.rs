@@ -203,6 +203,7 @@ fn sample(kind: Kind) -> String {
         Kind::ErrorName => "\"NOT_CONTROLLER\"".into(),
         Kind::TopicPartition => "\"orders/0\"".into(),
         Kind::Target => "\"one\"".into(),
+        Kind::Series => "{ a = \"b\" }".into(),
         other => panic!("no required key is {other:?}"),
     }
 }
@@ -239,7 +240,7 @@ fn file_with(table: &Table, key: &str, value: &str) -> String {
         "repeat" => {
             format!("name = \"x\"\nfault = [{{ at = \"0s\", lasts = \"1s\", pause = \"one\", repeat = {inline} }}]")
         }
-        "ready" | "identity" | "sink" => format!("name = \"x\"\nsubject = {{ {} = {inline} }}", table.name),
+        "ready" | "identity" | "sink" | "metrics" => format!("name = \"x\"\nsubject = {{ {} = {inline} }}", table.name),
         "recovery, first-success, outage, drain, detect" => format!("name = \"x\"\nbudget = {{ outage = {inline} }}"),
         "progress-during-fault" => format!("name = \"x\"\nbudget = {{ progress-during-fault = {inline} }}"),
         "kill, stop" => fault("kill"),

@@ -81,6 +81,8 @@ pub enum Kind {
     Member,
     /// Verbatim properties.
     Properties,
+    /// Time series, by names of one's own.
+    Series,
     /// Whole numbers from 0, by names of one's own.
     Counts,
     /// true or false.
@@ -334,7 +336,7 @@ pub static METRICS: Table = Table {
         key("url", Text, Required, "Of each member, with placeholders as in `env`, so that each has its own port."),
         key(
             "signals",
-            Properties,
+            Kind::Series,
             Required,
             "A name of one's own for each: `retries = 'orders_retries_total{topic=\"orders\"}'`. Series that fit are added up.",
         ),

@@ -95,6 +95,7 @@ fn kind(kind: Kind) -> Value {
         Kind::Properties => {
             json!({ "type": "object", "additionalProperties": { "type": ["string", "number", "boolean", "object"] } })
         }
+        Kind::Series => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Kind::Counts => {
             json!({ "type": "object", "additionalProperties": { "type": "integer", "minimum": 0 } })
         }

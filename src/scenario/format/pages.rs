@@ -63,6 +63,7 @@ impl Kind {
             Self::Target => "target".into(),
             Self::Member => "number from 0, or \"any\"".into(),
             Self::Properties => "table of properties".into(),
+            Self::Series => "table of time series".into(),
             Self::Flag => "true | false".into(),
             Self::Pointer => "JSON pointer, \"/order/id\"".into(),
             Self::Limit => "duration, or { within, since }".into(),

@@ -111,23 +111,29 @@ fn sink(field: &Field) -> Option<EffectSink> {
 /// `{ url = "http://…", signals = { retries = "orders_retries_total" } }`.
 fn metrics(field: &Field) -> Option<MetricsPlan> {
     let table = field.table(&format::METRICS)?;
-    let url = table.require("url", "url = \"http://127.0.0.1:946{member}/metrics\"")?;
-    let named = table.require("signals", "signals = { retries = \"orders_retries_total\" }")?;
-    let url = http(&url, "url = \"http://127.0.0.1:946{member}/metrics\": every member shares this machine's ports")?;
-    let mut signals = BTreeMap::new();
-    for (name, signal) in named.named() {
-        let text = signal.text()?;
-        if Selector::parse(&text).is_none() {
-            signal.report(
-                Diagnostic::error(codes::BAD_METRIC, format!("`{text}` names no metric"))
-                    .label("expected a name, and labels if need be")
-                    .help("as in orders_retries_total{topic=\"orders\"}; series that fit are added up"),
-            );
-            return None;
-        }
-        signals.insert(name.to_owned(), text);
+    let url = table.require("url", "url = \"http://127.0.0.1:946{member}/metrics\"");
+    let named = table.require("signals", "signals = { retries = \"orders_retries_total\" }");
+    // Every mistake is told, not the first alone.
+    let url = url.and_then(|url| {
+        http(&url, "url = \"http://127.0.0.1:946{member}/metrics\": every member shares this machine's ports")
+    });
+    let named = named?.named().into_iter();
+    let signals: Vec<_> = named.map(|(name, signal)| Some((name.to_owned(), series(&signal)?))).collect();
+    Some(MetricsPlan { url: url?, signals: signals.into_iter().collect::<Option<_>>()? })
+}
+
+/// The text of a [`Selector`].
+fn series(field: &Field) -> Option<String> {
+    let text = field.text()?;
+    if Selector::parse(&text).is_some() {
+        return Some(text);
     }
-    Some(MetricsPlan { url, signals })
+    field.report(
+        Diagnostic::error(codes::BAD_METRIC, format!("`{text}` names no metric"))
+            .label("expected a name, and labels if need be")
+            .help("as in orders_retries_total{topic=\"orders\"}; series that fit are added up"),
+    );
+    None
 }
 
 /// The text of a URL that can be asked.
