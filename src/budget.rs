@@ -208,3 +208,98 @@ fn count_row(metric: &str, limit: u64, measured: u64) -> BudgetRow {
         note: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::recovery::ProgressRow;
+
+    fn held(plan: &BudgetPlan, counts: Counts, observed: bool, recovery: Option<Recovery>) -> Vec<BudgetRow> {
+        hold(plan, counts, observed, |_| recovery.clone())
+    }
+
+    /// What is said of the one limit that a plan has beside `lost`.
+    fn of(change: impl FnOnce(&mut BudgetPlan), observed: bool, recovery: Option<Recovery>) -> BudgetRow {
+        let mut plan = BudgetPlan::default();
+        change(&mut plan);
+        let mut rows = held(&plan, Counts::default(), observed, recovery);
+        assert_eq!(rows.len(), 2);
+        rows.remove(1)
+    }
+
+    fn within(seconds: u64) -> Option<Limit> {
+        Some(Limit { within: Duration::from_secs(seconds), since: None })
+    }
+
+    #[test]
+    fn a_loss_beyond_its_limit_is_one_whatever_the_open_fates_come_to_and_below_it_nothing_is_decided() {
+        let row = |lost, undetermined| {
+            let plan = BudgetPlan { lost: 1, ..BudgetPlan::default() };
+            let row = held(&plan, Counts { lost, undetermined, ..Counts::default() }, true, None).remove(0);
+            (row.sentence(), row.met, row.undecided)
+        };
+        let open = |n| format!("at least {n}, 1 undetermined; the budget is 1");
+        assert_eq!(row(1, 0), ("1; the budget is 1".into(), true, false));
+        assert_eq!(row(2, 0), ("2; the budget is 1".into(), false, false));
+        assert_eq!(row(1, 1), (open(1), false, true));
+        let broken = "2 (at least 2, 1 undetermined); the budget is 1";
+        assert_eq!(row(2, 1), (broken.into(), false, false));
+    }
+
+    #[test]
+    fn a_value_that_is_missing_is_the_application_s_doing_only_where_every_fault_was_seen() {
+        let recovery = |plan: &mut BudgetPlan| plan.recovery = within(4);
+        let progress = |plan: &mut BudgetPlan| {
+            plan.progress_during_fault = Some(Progress { records: 10, of: ProgressOf::All });
+        };
+        let made = ProgressRow { least: 9, least_scope: "orders/0 send".into(), ..ProgressRow::default() };
+        for observed in [false, true] {
+            let said = |row: BudgetRow| (row.sentence(), row.measured.is_some(), row.met, row.undecided);
+            let missing = |text: &str| (text.to_owned(), false, false, !observed);
+            assert_eq!(said(of(recovery, observed, None)), missing("not measured; the budget is 4 s"));
+            assert_eq!(said(of(progress, observed, None)), missing("not measured; the budget is at least 10"));
+            let there = Recovery { ttr_s: Some(5.0), progress: Some(made.clone()), ..Recovery::default() };
+            let broken = |text: &str| (text.to_owned(), true, false, false);
+            assert_eq!(said(of(recovery, observed, Some(there.clone()))), broken("5 s; the budget is 4 s"));
+            let few = broken("9 (orders/0 send); the budget is at least 10");
+            assert_eq!(said(of(progress, observed, Some(there))), few);
+        }
+    }
+
+    #[test]
+    fn a_limit_that_is_just_reached_is_met() {
+        let recovery = |ttr| Some(Recovery { ttr_s: Some(ttr), ..Recovery::default() });
+        let met = |ttr| of(|plan| plan.recovery = within(4), true, recovery(ttr)).met;
+        assert_eq!([3.9, 4.0, 4.1].map(met), [true, true, false]);
+        let made =
+            |most| Some(Recovery { progress: Some(ProgressRow { most, ..Default::default() }), ..Default::default() });
+        let limit = Some(Progress { records: 10, of: ProgressOf::Any });
+        let met = |most| of(|plan| plan.progress_during_fault = limit, true, made(most)).met;
+        assert_eq!([9, 10, 11].map(met), [false, true, true]);
+    }
+
+    #[test]
+    fn what_is_still_open_when_the_load_stops_meets_no_budget_and_says_so() {
+        let recovery = Recovery {
+            outage_s: Some(1.5),
+            outage_open: true,
+            drained: Some(false),
+            lower_bound_s: Some(20.0),
+            worst_scope: Some("orders/1 effect".into()),
+            ..Recovery::default()
+        };
+        let said = |change: fn(&mut BudgetPlan)| {
+            let row = of(change, true, Some(recovery.clone()));
+            assert!(!row.met && !row.undecided, "{row:?}");
+            row.sentence()
+        };
+        let open = "1.5 s (still open when the load stopped); the budget is 4 s";
+        assert_eq!(said(|plan| plan.outage = within(4)), open);
+        let full = "the backlog had not drained when the load stopped; the budget is 4 s";
+        assert_eq!(said(|plan| plan.drain = within(4)), full);
+        let never = "not recovered in orders/1 effect within 20 s; the budget is 4 s";
+        assert_eq!(said(|plan| plan.recovery = within(4)), never);
+    }
+}
