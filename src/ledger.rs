@@ -16,6 +16,8 @@ mod parts;
 mod polls;
 mod read;
 mod rows;
+#[cfg(test)]
+mod stories;
 
 pub use coverage::{Coverage, Reach, Short};
 pub use fate::{Fate, Sent};

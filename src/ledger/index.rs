@@ -227,9 +227,9 @@ mod tests {
     #[test]
     fn an_id_keeps_its_row_however_it_is_written_and_in_whatever_order_it_comes() {
         let mut ids = Ids::default();
-        let seen = ["900000", "0", "00", "order-7", "1", "900000", "07", "7", "", "4294967296"];
-        assert_eq!(rows(&mut ids, seen), [0, 1, 2, 3, 4, 0, 5, 6, 7, 8]);
-        for (row, id) in ["900000", "0", "00", "order-7", "1", "07", "7", "", "4294967296"].iter().enumerate() {
+        let seen = ["900000", "0", "00", "order-7", "1", "900000", "07", "7", "", "4294967296", "+7"];
+        assert_eq!(rows(&mut ids, seen), [0, 1, 2, 3, 4, 0, 5, 6, 7, 8, 9]);
+        for (row, id) in ["900000", "0", "00", "order-7", "1", "07", "7", "", "4294967296", "+7"].iter().enumerate() {
             assert_eq!((ids.find(id), &*ids.name(row as u32)), (Some(row as u32), *id));
         }
         assert_eq!((ids.find("2"), ids.find("x"), ids.find("900001")), (None, None, None));
@@ -246,12 +246,17 @@ mod tests {
     #[test]
     fn a_topic_partition_keeps_its_number_however_high() {
         let mut tps = Tps::default();
-        let names = [("a", 3), ("b", 3), ("a", 1 << 20), ("a", -1), ("a", 3), ("a", 1 << 20), ("a", 0)];
+        assert!(tps.is_empty());
+        // The last is the first that has no place in the table.
+        let far = TABLE as i32;
+        let names =
+            [("a", 3), ("b", 3), ("a", 1 << 20), ("a", -1), ("a", 3), ("a", 1 << 20), ("a", 0), ("a", far), ("a", far)];
         let numbers: Vec<u32> =
             names.iter().map(|(topic, partition)| tps.of(At { topic, partition: *partition }).0).collect();
-        assert_eq!(numbers, [0, 1, 2, 3, 0, 2, 4]);
+        assert_eq!(numbers, [0, 1, 2, 3, 0, 2, 4, 5, 5]);
         assert_eq!(tps.name(Tp(2)).to_string(), "a/1048576");
-        assert_eq!((tps.find(&TopicPartition::new("b", 0)), tps.of_topic("a").count()), (None, 4));
+        assert_eq!((tps.find(&TopicPartition::new("b", 0)), tps.of_topic("a").count()), (None, 5));
+        assert!(!tps.is_empty());
     }
 
     proptest! {

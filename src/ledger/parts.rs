@@ -218,4 +218,21 @@ mod tests {
             assert_eq!(parts.all(), 1);
         }
     }
+
+    #[test]
+    fn a_place_near_the_others_costs_a_byte_and_one_far_from_them_an_entry() {
+        let mut parts = Parts::of(2);
+        parts.push();
+        let mut note = |offset: usize| {
+            parts.note(Place { tp: Tp(0), offset: offset as i64, row: 0 }, Some(1), None);
+            (parts.places[&Tp(0)].len(), parts.far.len())
+        };
+        assert_eq!(note(GAP), (0, 1));
+        assert_eq!(note(GAP - 1), (GAP, 1));
+        assert_eq!(note(GAP * 3), (GAP, 2));
+        assert_eq!(note(GAP * 3 - 1), (GAP * 3, 2));
+        let at = |offset: usize| parts.at(Tp(0), offset as i64);
+        assert_eq!([GAP - 1, GAP, GAP * 3 - 1, GAP * 3].map(at), [Some(1); 4]);
+        assert_eq!([0, GAP - 2, GAP + 1, GAP * 3 + 1].map(at), [None; 4]);
+    }
 }

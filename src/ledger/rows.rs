@@ -344,4 +344,16 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn only_a_high_topic_partition_needs_the_side_table() {
+        let mut rows = Rows::default();
+        rows.push();
+        let mut far = |tp| {
+            rows.set_tp(0, Tp(tp));
+            assert_eq!(rows.tp(0), Some(Tp(tp)));
+            rows.far.len()
+        };
+        assert_eq!([0, FAR - 2, FAR - 1].map(&mut far), [0, 0, 1]);
+    }
 }
