@@ -257,4 +257,18 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), CHECKERS.len());
     }
+
+    #[test]
+    fn left_out_are_those_that_were_acknowledged_and_lack_nothing_but_an_effect() {
+        use crate::history::story::{Story, owing};
+        let drop = |story: Story, id: &str, key: &str| story.invoke_as(id, 0, key, None, false);
+        let story = drop(Story::new(), "1", "d").ok("1", 0).log("1", 0);
+        let story = drop(story, "2", "d").info("2").log("2", 1);
+        let story = drop(story, "3", "d").ok("3", 2);
+        let story = drop(story, "4", "d").ok("4", 3).log("4", 3).effect("4", 0);
+        let story = drop(story, "5", "k").ok("5", 4).log("5", 4).effect("5", 1);
+        let story = drop(story, "6", "k").info("6").log("6", 5).end();
+        let history = story.planned(owing(1, &["d"])).history();
+        assert_eq!(Case::of(&history).filtered(), 1);
+    }
 }

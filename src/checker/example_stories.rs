@@ -1,8 +1,9 @@
 //! What a finding says besides its count: its sentence, its examples, and which of many it shows.
 
 use super::{Case, EXAMPLES, Example, Finding, Severity, check};
+use crate::history::sim::Sim;
 use crate::history::story::{Story, dlq, out, plan, tp};
-use crate::history::{Outcome, Stage};
+use crate::history::{Op, Outcome, Stage};
 
 fn finding(story: &Story, kind: &str) -> Finding {
     let history = story.history();
@@ -36,6 +37,7 @@ fn a_duplicate_in_the_log_is_shown_with_all_its_places_and_no_other_record_is() 
     assert_eq!(finding.message, "2 surplus places in the input log, of 1 record");
     let example = only(&finding);
     assert_eq!((example.id.as_deref(), example.tp.as_deref()), (Some("2"), Some("orders/0")));
+    assert_eq!(example.key.as_deref(), Some("k"));
     assert_eq!((&example.offsets[..], example.note.as_str()), (&[1, 2, 3][..], "3 places in the input log"));
 }
 
@@ -162,12 +164,12 @@ fn a_loss_within_its_budget_is_counted_and_one_more_is_fatal() {
 
 #[test]
 fn what_went_through_the_dead_letter_topic_is_told_apart_from_what_was_reordered() {
-    let sent = ["1", "2", "3", "4"];
+    let sent = ["1", "2", "3", "4", "5"];
     let story = (0..).zip(sent).fold(Story::new(), |s, (at, id)| s.invoke(id).ok(id, at).log(id, at));
-    // 1 comes first of its key, 2 behind 3, 4 in its turn: of these three only 2 is late.
-    let story =
-        story.effect("1", 0).effect("3", 1).effect("2", 2).effect("4", 3).dead("1", 0).dead("2", 1).dead("4", 2);
-    let told = "0 effects below an earlier one of their key, by up to 0; 1 more went through the dead-letter topic";
+    // 1 comes first of its key, 2 and 3 behind 4, and 5 in its turn: of these four two are late.
+    let story = (0..).zip(["1", "4", "2", "3", "5"]).fold(story, |s, (at, id)| s.effect(id, at));
+    let story = (0..).zip(["1", "2", "3", "5"]).fold(story, |s, (at, id)| s.dead(id, at));
+    let told = "0 effects below an earlier one of their key, by up to 0; 2 more went through the dead-letter topic";
     assert_eq!(finding(&story.end(), "reordered").message, told);
     let none = "0 effects below an earlier one of their key, by up to 0";
     assert_eq!(finding(&calm().end(), "reordered").message, none);
@@ -223,4 +225,73 @@ fn what_nobody_sent_says_where_it_was_seen_and_nowhere_else() {
     let everywhere = calm().log("9", 2).deliver("9", 2).effect("9", 2).dead("9", 0);
     let told = "never sent, yet in the input log, a delivery, the output topic, the dead-letter topic";
     assert_eq!(note(everywhere), told);
+}
+
+/// Sent to `orders/0`, acknowledged without an offset, and found in `orders/1`.
+fn elsewhere(story: Story, id: &str, offset: i64) -> Story {
+    story.invoke(id).ok_somewhere(id).log_in(tp(1), id, offset, true)
+}
+
+#[track_caller]
+fn shows(story: &Story, kind: &str, id: &str, offset: i64) -> Example {
+    let finding = finding(story, kind);
+    let example = only(&finding);
+    let seen = (example.id.as_deref(), example.tp.as_deref(), &example.offsets[..]);
+    assert_eq!(seen, (Some(id), Some("orders/1"), &[offset][..]), "{kind}");
+    example.clone()
+}
+
+#[test]
+fn a_case_is_shown_where_it_was_seen_with_the_faults_of_that_moment() {
+    let r#type = Outcome::Ok;
+    let commit = Op::Commit { r#type, tp: tp(1), offset: 9, error: None };
+    shows(&elsewhere(calm(), "3", 8).by("a", commit).at(900).effect("3", 2), "commit-ahead", "3", 8);
+    let sent = calm().invoke("3").invoke("4");
+    shows(&sent.log_in(tp(1), "4", 5, true).log_in(tp(1), "3", 6, true), "reordered-in-log", "3", 6);
+    shows(&elsewhere(elsewhere(calm(), "3", 7), "4", 7), "inconsistent-offset", "3", 7);
+
+    let sent = (3..6).fold(calm(), |story, id| elsewhere(story, &id.to_string(), id));
+    let sent = sent.by("a", Op::Assign { r#type, tps: vec![tp(1)], generation: None }).fault(Stage::Confirmed, "cut");
+    let deliver =
+        |story: Story, offset: i64| story.by("a", Op::Deliver { r#type, id: offset.to_string(), tp: tp(1), offset });
+    // What was passed over, and not the delivery that passed it.
+    let skipped = shows(&deliver(deliver(sent.clone(), 3), 5), "poll-skip", "4", 4);
+    assert_eq!((skipped.faults, skipped.note.as_str()), (vec!["cut".to_owned()], "a was delivered 3, then 5"));
+    let back = shows(&deliver(deliver(sent, 4), 3), "nonmonotonic-poll", "3", 3);
+    assert_eq!((back.faults, back.note.as_str()), (vec!["cut".to_owned()], "after offset 4"));
+}
+
+#[test]
+fn what_goes_back_is_shown_with_its_topic_partition_and_the_faults_of_that_moment() {
+    let cut = |story: Story| story.fault(Stage::Confirmed, "cut");
+    let nine = || Story::new().numbered(9);
+    let commit = cut(nine().commit("a", 9)).commit("a", 8).end();
+    let leader = cut(nine().watermark(1, 9)).watermark(2, 8).end();
+    for (story, kind) in [(commit, "commit-regression"), (leader, "truncation")] {
+        let finding = finding(&story, kind);
+        let example = only(&finding);
+        assert_eq!((example.tp.as_deref(), &example.offsets[..]), (Some("orders/0"), &[9, 8][..]), "{kind}");
+        assert_eq!(example.faults, ["cut"], "{kind}");
+    }
+}
+
+#[test]
+fn a_doubt_of_the_run_says_of_what() {
+    let unread = finding(&calm().end().read(tp(3), 0, 0, Outcome::Fail), "final-read-truncated");
+    assert_eq!(
+        (unread.message.as_str(), only(&unread).tp.as_deref()),
+        ("orders/3 was not read to its end", Some("orders/3"))
+    );
+    let open = calm().fault(Stage::Confirmed, "cut").fault(Stage::Heal, "cut").end();
+    let unfelt = Sim::new(1).story();
+    let ill = Sim { sends: vec![(0, 3_000, 4_000)], faults: Vec::new(), ..Sim::new(1) }.fault_plans(Vec::new()).story();
+    for (story, kind, start) in [
+        (open, "heal-unconfirmed", "cut: its removal was ordered and never confirmed"),
+        (unfelt, "fault-without-effect", "cut: "),
+        (ill, "baseline-unhealthy", "orders/0 "),
+    ] {
+        let finding = finding(&story, kind);
+        assert_eq!(only(&finding).note, finding.message);
+        assert!(finding.message.starts_with(start), "{}", finding.message);
+    }
 }

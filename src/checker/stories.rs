@@ -2,7 +2,7 @@
 
 use super::{Case, Severity, check};
 use crate::history::story::{Story, dlq, out, tp};
-use crate::history::{Outcome, Promises, Stage};
+use crate::history::{Op, Outcome, Promises, Stage};
 
 /// Everything that was found, with counts; and of what weight.
 fn all(story: &Story) -> Vec<(String, u64, Severity)> {
@@ -80,6 +80,41 @@ fn what_retention_removed_before_the_final_read_is_undetermined() {
 }
 
 #[test]
+fn what_a_member_was_delivered_is_in_the_log_where_the_final_read_did_not_come() {
+    let short = |story: Story| {
+        let story = story.commit("group", 3).read(tp(0), 0, 2, Outcome::Fail);
+        story.read(out(0), 0, 2, Outcome::Ok).read(dlq(0), 0, 0, Outcome::Ok)
+    };
+    let doubt = ("final-read-truncated", 1, Inconclusive);
+    let lost = [("lost-in-app", 1, Fatal), doubt];
+    flags(&short(calm().invoke("3").ok("3", 2).deliver("3", 2)), &lost);
+    flags(&short(calm().invoke("3").info("3").deliver("3", 2)), &lost);
+    flags(&short(calm().invoke("3").info("3")), &[doubt]);
+}
+
+#[test]
+fn of_two_final_reads_the_one_that_came_farther_counts() {
+    let read = |story: Story, to, r#type| story.read(tp(0), 0, to, r#type);
+    let outputs = |story: Story| story.read(out(0), 0, 2, Outcome::Ok).read(dlq(0), 0, 0, Outcome::Ok);
+    let lost =
+        || outputs(calm().invoke("3").ok("3", 2).served("4", 3).commit("group", 4).read(out(0), 0, 4, Outcome::Ok));
+    let (fail, ok) = (Outcome::Fail, Outcome::Ok);
+    let found = ("lost-in-log", 1, Fatal);
+    for story in
+        [read(read(lost(), 1, fail), 4, ok), read(read(lost(), 4, ok), 1, fail), read(read(lost(), 4, ok), 4, ok)]
+    {
+        flags(&story, &[found]);
+    }
+    let doubt = ("final-read-truncated", 1, Inconclusive);
+    for story in [read(read(lost(), 1, fail), 4, fail), read(read(lost(), 4, fail), 1, fail)] {
+        flags(&story, &[found, doubt]);
+    }
+    flags(&read(read(lost(), 1, fail), 2, fail), &[("undetermined", 1, Inconclusive), doubt]);
+    // Equal ones: whether something came after the end was noted is asked of the first.
+    flags(&calm().end().invoke("3").ok("3", 2).end(), &[("undetermined", 1, Inconclusive)]);
+}
+
+#[test]
 fn without_acks_the_whole_topic_decides() {
     let story = calm().invoke("3").ok_somewhere("3");
     flags(&story.clone().end(), &[("lost-in-log", 1, Fatal)]);
@@ -87,6 +122,30 @@ fn without_acks_the_whole_topic_decides() {
         &story.read(tp(0), 0, 2, Outcome::Fail).read(out(0), 0, 2, Outcome::Ok).read(dlq(0), 0, 0, Outcome::Ok),
         &[("undetermined", 1, Inconclusive), ("final-read-truncated", 1, Inconclusive)],
     );
+}
+
+#[test]
+fn without_a_topic_partition_the_whole_input_topic_from_its_start_decides() {
+    let told = |r#type, offset| {
+        let (id, tp, key) = ("3".to_owned(), None, Some("k".to_owned()));
+        Op::Send { r#type, id, tp, key, seq: None, due: None, poison: false, offset, error: None }
+    };
+    let story = calm().event(told(Outcome::Invoke, None)).event(told(Outcome::Ok, Some(-1))).commit("group", 2);
+    let reads = |from, r#type| {
+        let story = story.clone().read(tp(0), from, 2, r#type);
+        story.read(out(0), 0, 2, Outcome::Ok).read(dlq(0), 0, 0, Outcome::Ok)
+    };
+    flags(&reads(0, Outcome::Ok), &[("lost-in-log", 1, Fatal)]);
+    flags(&reads(1, Outcome::Ok), &[("undetermined", 1, Inconclusive)]);
+    let short = [("undetermined", 1, Inconclusive), ("final-read-truncated", 1, Inconclusive)];
+    flags(&reads(0, Outcome::Fail), &short);
+}
+
+#[test]
+fn an_acknowledgement_as_late_as_the_read_s_end_is_not_lost() {
+    let story = calm().commit("group", 2).invoke("3").at(500).ok("3", 2);
+    flags(&story.clone().at(500).reads(), &[("undetermined", 1, Inconclusive)]);
+    flags(&story.at(501).reads(), &[("lost-in-log", 1, Fatal)]);
 }
 
 #[test]
