@@ -12,7 +12,7 @@ use seaworthy::cluster::pool::Origin;
 use seaworthy::cluster::{Cluster, ClusterError, View, wire};
 use seaworthy::plan::{TopicPartition, TopicPlan};
 
-use crate::{Case, LATE, Outcome, Shared, case, ensure};
+use crate::{Case, LATE, Outcome, SOON, Shared, case, ensure};
 
 pub fn cases() -> Vec<Case> {
     vec![
@@ -146,13 +146,25 @@ async fn property(shared: Shared) -> Outcome {
     let cluster = shared.lease().await?;
     cluster.reset_topics(&topic("orders")).await?;
     cluster.alter_topic("orders.dlq", "max.message.bytes", Some("10")).await?;
-    ensure!(write(&*cluster, "orders.dlq", 1).await.is_err(), "a record of any size is taken");
+    ensure!(takes(&*cluster, "orders.dlq", false).await, "a record of any size is taken");
     write(&*cluster, "orders", 1).await?;
     cluster.alter_topic("orders.dlq", "max.message.bytes", None).await?;
-    write(&*cluster, "orders.dlq", 1).await?;
+    ensure!(takes(&*cluster, "orders.dlq", true).await, "no record is taken any more");
     let nonsense = cluster.alter_topic("orders", "max.message.bytes", Some("many")).await;
     ensure!(nonsense.is_err(), "nonsense is taken");
     Ok(())
+}
+
+/// Whether the topic comes to take records, or to refuse them: its leaders learn of a change a moment after the broker that
+/// took it.
+async fn takes(cluster: &dyn Cluster, topic: &str, taken: bool) -> bool {
+    let clock = Clock::start();
+    while write(cluster, topic, 1).await.is_ok() != taken {
+        if clock.now() > (SOON * 10).as_nanos() as u64 {
+            return false;
+        }
+    }
+    true
 }
 
 async fn leader(shared: Shared) -> Outcome {
