@@ -29,6 +29,7 @@ fn main() -> std::process::ExitCode {
         trial("a_program_that_does_not_exist_is_named", no_such_program),
         trial("one_that_does_not_answer_over_http_is_named", silent),
         trial("a_container_is_crashed_joined_and_judged_as_a_process_is", container),
+        trial("a_container_that_prints_its_effects_is_judged_by_them", container_prints),
         trial("a_container_that_ends_by_itself_is_named_with_its_log", container_ends_early),
         trial("an_image_that_is_not_to_be_had_is_named", no_such_image),
         examples(),
@@ -193,6 +194,36 @@ member = {{ action = "pause", member = 1 }}
         }
     }
     Ok(())
+}
+
+fn container_prints(bench: &Bench) -> Result<(), Failed> {
+    let load = LOAD.replace("baseline =", "warm-up = \"12s\"\nbaseline =");
+    let text = format!(
+        r#"{load}
+[subject]
+kind = "container"
+image = "{}"
+command = ["--sink", "stdout"]
+sink = "stdout"
+members = 2
+ready = {{ line = "ready", within = "60s" }}
+[[fault]]
+label = "crash"
+at = "0s"
+member = {{ action = "crash", member = 0, restart-after = "2s" }}
+"#,
+        image()?
+    );
+    let folder = expect(play_container(bench, "container-prints", &text)?, Verdict::Pass, None)?;
+    let history = std::fs::read_to_string(folder.join("history.jsonl"))?;
+    // The engine was listened to: every effect is from there, and from both members.
+    let effects =
+        |place: &str| history.lines().filter(|line| line.contains("\"op\":\"effect\"") && line.contains(place)).count();
+    let counts = [effects("sink:stdout/0"), effects("sink:stdout/1"), effects("orders.out/")];
+    if counts[0] > 0 && counts[1] > 0 && counts[2] == 0 {
+        return Ok(());
+    }
+    Err(format!("effects of member 0, of member 1, in the topic: {counts:?}").into())
 }
 
 fn container_ends_early(bench: &Bench) -> Result<(), Failed> {
