@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 mod access;
 mod bytes;
@@ -77,52 +77,59 @@ pub(crate) async fn call(
     body: &Writer,
     within: Duration,
 ) -> Result<Reader, WireError> {
-    let connected = async {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(stream)
+    let mut step = "connect";
+    let asked = async {
+        let stream = TcpStream::connect(address).await.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+        let stream = stream.map_err(|e| WireError::Io { step: "connect", reason: e.to_string() })?;
+        exchange(stream, api, version, body, &mut step).await
     };
-    let begun = Instant::now();
-    let stream = match timeout(within, connected).await {
-        Ok(outcome) => outcome.map_err(|e: std::io::Error| WireError::Io { step: "connect", reason: e.to_string() })?,
-        Err(_) => return Err(WireError::TimedOut { step: "connect", within }),
-    };
-    call_over(stream, api, version, body, within.saturating_sub(begun.elapsed())).await
+    match timeout(within, asked).await {
+        Ok(answered) => answered,
+        Err(_) => Err(WireError::TimedOut { step, within }),
+    }
 }
 
 /// The same on a connection that is open, and closed afterwards.
 pub(crate) async fn call_over(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     api: ApiKey,
     version: i16,
     body: &Writer,
     within: Duration,
 ) -> Result<Reader, WireError> {
-    const CORRELATION: i32 = 0x5ea;
     let mut step = "send the request";
-    let exchange = async {
-        let io = |step| move |e: std::io::Error| WireError::Io { step, reason: e.to_string() };
-        let mut head = Writer::default();
-        head.i16(api as i16).i16(version).i32(CORRELATION).string("seaworthy");
-        if api.flexible() {
-            head.tags();
-        }
-        let mut frame = Writer::default();
-        frame.i32((head.len() + body.len()) as i32).append(&head).append(body);
-        stream.write_all(frame.as_bytes()).await.map_err(io(step))?;
-        stream.flush().await.map_err(io(step))?;
+    match timeout(within, exchange(stream, api, version, body, &mut step)).await {
+        Ok(answered) => answered,
+        Err(_) => Err(WireError::TimedOut { step, within }),
+    }
+}
 
-        step = "await the reply";
-        let size = stream.read_i32().await.map_err(io("await the reply"))?;
-        let size = usize::try_from(size).ok().filter(|s| (4..=LARGEST_REPLY).contains(s));
-        let mut reply = vec![0; size.ok_or(WireError::Malformed("impossible size"))?];
-        stream.read_exact(&mut reply).await.map_err(io("await the reply"))?;
-        Ok(reply)
-    };
-    let reply = match timeout(within, exchange).await {
-        Ok(outcome) => outcome?,
-        Err(_) => return Err(WireError::TimedOut { step, within }),
-    };
+/// `step`: what is being done.
+async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    api: ApiKey,
+    version: i16,
+    body: &Writer,
+    step: &mut &'static str,
+) -> Result<Reader, WireError> {
+    const CORRELATION: i32 = 0x5ea;
+    let io = |step| move |e: std::io::Error| WireError::Io { step, reason: e.to_string() };
+    let mut head = Writer::default();
+    head.i16(api as i16).i16(version).i32(CORRELATION).string("seaworthy");
+    if api.flexible() {
+        head.tags();
+    }
+    let mut frame = Writer::default();
+    frame.i32((head.len() + body.len()) as i32).append(&head).append(body);
+    *step = "send the request";
+    stream.write_all(frame.as_bytes()).await.map_err(io(*step))?;
+    stream.flush().await.map_err(io(*step))?;
+
+    *step = "await the reply";
+    let size = stream.read_i32().await.map_err(io(*step))?;
+    let size = usize::try_from(size).ok().filter(|s| (4..=LARGEST_REPLY).contains(s));
+    let mut reply = vec![0; size.ok_or(WireError::Malformed("impossible size"))?];
+    stream.read_exact(&mut reply).await.map_err(io(*step))?;
     let mut reader = Reader::new(reply);
     if reader.i32()? != CORRELATION {
         return Err(WireError::Malformed("another request's reply"));
