@@ -100,21 +100,6 @@ impl ExternalLauncher {
         wire::metadata_over(stream, LOOK).await.map_err(|error| error.to_string())
     }
 
-    /// The harness's own way to each broker: its address, and the relay if it takes one.
-    async fn direct(&self, brokers: &BTreeMap<u32, String>, ports: &Ports) -> Result<Ways, ClusterError> {
-        if !self.security.is_needed() {
-            return Ok(brokers.iter().map(|(id, address)| (*id, (address.clone(), None))).collect());
-        }
-        let port = |i: usize| ports.get(brokers.len() * 2 + i);
-        let doors: Doors = Arc::new(brokers.keys().enumerate().map(|(i, id)| (number(*id), port(i))).collect());
-        let mut ways = Ways::new();
-        for (i, (id, address)) in brokers.iter().enumerate() {
-            let relay = self.relay(port(i), *id, address, &doors).await?;
-            ways.insert(*id, (format!("127.0.0.1:{}", port(i)), Some(relay)));
-        }
-        Ok(ways)
-    }
-
     fn notes(&self, brokers: u32) -> Vec<String> {
         let mut notes = vec![
             format!(
@@ -142,9 +127,6 @@ impl ExternalLauncher {
     }
 }
 
-/// By broker: where the harness finds it, and what stands there.
-type Ways = BTreeMap<u32, (String, Option<Relay>)>;
-
 /// A broker's number as Kafka writes it.
 fn number(broker: u32) -> i32 {
     i32::try_from(broker).unwrap_or(-1)
@@ -158,29 +140,36 @@ impl Launch for ExternalLauncher {
         if has < plan.brokers {
             return Err(ClusterError::TooFewBrokers { wanted: plan.brokers, has });
         }
+        // Of each broker the fault proxy, its relay, and a relay of the harness's own.
         let reserved = Ports::reserve(brokers.len() * 3)?;
-        let mut ways = self.direct(&brokers, &reserved).await?;
-        let direct: BTreeMap<u32, String> = ways.iter().map(|(id, (address, _))| (*id, address.clone())).collect();
+        let doors = |which: usize| -> Doors {
+            Arc::new(brokers.keys().enumerate().map(|(i, id)| (number(*id), reserved.get(i * 3 + which))).collect())
+        };
+        let (fronts, own_doors) = (doors(0), doors(2));
         let proxy = FaultProxy::start(self.seed).await.map_err(|e| ClusterError::File {
             action: "start",
             path: "the fault proxies' control plane".to_owned(),
             reason: e.to_string(),
         })?;
-        let places = |i: usize| (reserved.get(i * 2), reserved.get(i * 2 + 1));
-        let doors: Doors = Arc::new(brokers.keys().enumerate().map(|(i, id)| (number(*id), places(i).0)).collect());
+        let control = proxy.control();
         let nodes = try_join_all(brokers.iter().enumerate().map(|(i, (id, address))| {
-            let ((front, door), doors, control) = (places(i), doors.clone(), proxy.control());
-            let (direct, own) = ways.remove(id).unwrap_or_else(|| (address.clone(), None));
+            let [front, door, own] = [0, 1, 2].map(|which| reserved.get(i * 3 + which));
+            let (fronts, own_doors) = (&fronts, &own_doors);
             async move {
-                let relay = self.relay(door, *id, address, &doors).await?;
+                let relay = self.relay(door, *id, address, fronts).await?;
                 let link = Link::new(*id, Toxiproxy::new(&control.to_string(), &format!("broker-{id}")));
                 link.create(&format!("127.0.0.1:{front}"), &format!("127.0.0.1:{door}")).await?;
+                let (direct, own) = if self.security.is_needed() {
+                    (format!("127.0.0.1:{own}"), Some(self.relay(own, *id, address, own_doors).await?))
+                } else {
+                    (address.clone(), None)
+                };
                 Ok::<_, ClusterError>(Node { id: *id, front, direct, link, _relay: relay, _own: own })
             }
         }))
         .await?;
         let cluster = ExternalCluster {
-            admin: Admin::new(direct.into_iter().collect()),
+            admin: Admin::new(nodes.iter().map(|node| (node.id, node.direct.clone())).collect()),
             nodes,
             created: Mutex::default(),
             notes: self.notes(has),

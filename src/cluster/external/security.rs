@@ -174,13 +174,13 @@ impl Properties {
         let credentials = if sasl { Some(self.credentials(&protocol)?) } else { None };
         // Nothing about security may be overlooked.
         if let Some((key, (line, _))) = self.values.first_key_value() {
-            let kind = if key.starts_with("ssl.") { "ssl." } else { "sasl." };
-            let reason =
-                if kind == "ssl." && !protocol.ends_with("SSL") || kind == "sasl." && !protocol.starts_with("SASL") {
-                    format!("`{key}` has no meaning with security.protocol={protocol}")
-                } else {
-                    format!("`{key}` is not understood: {}", KNOWN)
-                };
+            let has_meaning =
+                if key.starts_with("ssl.") { protocol.ends_with("SSL") } else { protocol.starts_with("SASL") };
+            let reason = if has_meaning {
+                format!("`{key}` is not understood: {KNOWN}")
+            } else {
+                format!("`{key}` has no meaning with security.protocol={protocol}")
+            };
             return Err(self.wrong(*line, reason));
         }
         Ok(Security { tls, credentials })
