@@ -13,7 +13,7 @@ pub mod record;
 mod sink;
 
 pub use client_log::ClientLog;
-pub use effects::Effects;
+pub use effects::{Effects, Tap};
 pub use followed::Followed;
 pub use ledger::{Counters, SentLedger};
 pub use open_loop::{Load, LoadSpec, Pace};

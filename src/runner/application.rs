@@ -9,7 +9,7 @@ use super::one::Stage;
 use super::{CUSTOM_ENV, READY_LIMIT, RunError};
 use crate::clock::Nanos;
 use crate::cluster::{Cluster, View};
-use crate::plan::{BackendKind, ForeignPlan, Ready, SubjectKind};
+use crate::plan::{BackendKind, EffectSink, ForeignPlan, Ready, SubjectKind};
 #[cfg(feature = "containers")]
 use crate::subject::container::ContainerSubject;
 use crate::subject::pipeline::{MemberConfig, PipelineSubject};
@@ -33,6 +33,8 @@ impl Stage<'_> {
         effects: Option<Arc<Effects>>,
     ) -> Result<Arc<dyn Subject>, RunError> {
         let (exe, logs, recorder) = (self.context.exe.clone(), self.folder.join("logs"), self.recorder.clone());
+        // A subject has to do with those that its members print.
+        let effects = effects.filter(|_| *self.plan.subject.sink() == EffectSink::Stdout);
         let Some(plan) = &self.plan.subject.foreign else {
             let config = self.member_config(cluster, client);
             return Ok(Arc::new(PipelineSubject::new(exe, config, logs, recorder)));

@@ -30,14 +30,6 @@ use crate::subject::pipeline::dead_letter_headers;
 use crate::workload::final_read::{FinalRead, no_headers_promised};
 use crate::workload::{ClientLog, Effects, Load, LoadSpec, PlainProducer, SentLedger, Sink};
 
-/// Effects that are in no topic.
-#[derive(Clone, Copy)]
-struct Elsewhere<'a> {
-    effects: &'a Effects,
-    /// Where they are asked for.
-    endpoint: Option<&'a Endpoint>,
-}
-
 /// How long after a failure a backend that is breaking may take to be seen as broken.
 const BREAKING: Duration = Duration::from_millis(500);
 
@@ -254,8 +246,8 @@ impl Stage<'_> {
             let stop = stop.clone();
             tokio::spawn(async move { endpoint.follow(stop).await });
         }
-        let elsewhere = effects.as_deref().map(|effects| Elsewhere { effects, endpoint: endpoint.as_deref() });
-        let played = self.under_load(cluster, &subject, sink, &sent, elsewhere).await;
+        let (effects, endpoint) = (effects.as_deref(), endpoint.as_deref());
+        let played = self.under_load(cluster, &subject, sink, &sent, effects, endpoint).await;
         if played.is_err() {
             subject.kill_all();
         }
@@ -268,9 +260,9 @@ impl Stage<'_> {
         subject: &Arc<dyn Subject>,
         sink: Sink,
         sent: &Arc<SentLedger>,
-        elsewhere: Option<Elsewhere<'_>>,
+        effects: Option<&Effects>,
+        endpoint: Option<&Endpoint>,
     ) -> Result<(), RunError> {
-        let (effects, endpoint) = elsewhere.map_or((None, None), |at| (Some(at.effects), at.endpoint));
         let (cancel, plan) = (&self.context.cancel, &self.plan);
         self.phase("warm-up", Some(plan.workload.warm_up));
         let load = Load::start(LoadSpec::of(plan, self.seed), sink, self.recorder.clone(), sent.clone())

@@ -18,8 +18,8 @@ use super::{ChaosOrder, MemberState, Subject, SubjectError};
 use crate::cluster::containers::{Engine, Guest, GuestSpec, Reaper, remove_run, spawn_reaper};
 use crate::cluster::{BrokerState, ClusterError};
 use crate::history::{Op, Recorder};
-use crate::plan::{EffectSink, ForeignPlan};
-use crate::workload::Effects;
+use crate::plan::ForeignPlan;
+use crate::workload::{Effects, Tap};
 
 /// How long the engine may take to tell the end of a container that was killed.
 const ENGINE_LIMIT: Duration = Duration::from_secs(20);
@@ -61,7 +61,6 @@ impl ContainerSubject {
         effects: Option<Arc<Effects>>,
         run: String,
     ) -> Self {
-        let effects = effects.filter(|_| plan.sink == EffectSink::Stdout);
         let image = plan.image.clone().unwrap_or_default();
         Self {
             plan,
@@ -121,11 +120,8 @@ impl ContainerSubject {
         let output = Output {
             awaited: self.plan.ready.line(),
             log: Arc::clone(&log),
-            effects: self.effects.clone().map(|effects| (effects, member as i32)),
+            tap: self.effects.as_ref().map(|effects| effects.tap(member as i32)),
         };
-        if let Some((effects, list)) = &output.effects {
-            effects.open(*list);
-        }
         let watched = watch(guest.clone(), output, tell, self.recorder.clone(), format!("member-{member}"));
         tokio::spawn(async move {
             watched.await;
@@ -140,15 +136,14 @@ impl ContainerSubject {
 struct Output {
     awaited: Option<String>,
     log: Arc<MemberLog>,
-    /// Those on its standard output, with the number of their list.
-    effects: Option<(Arc<Effects>, i32)>,
+    /// Of effects on its standard output.
+    tap: Option<Tap>,
 }
 
 impl Output {
-    fn take_effects(&self, lines: Vec<String>, recorder: &Recorder) {
-        if let Some((effects, list)) = &self.effects {
-            let at = recorder.clock().now();
-            lines.iter().for_each(|line| effects.take(*list, at, line));
+    fn take_effects(&self, lines: &[String], recorder: &Recorder) {
+        if let Some(tap) = &self.tap {
+            tap.take(recorder.clock().now(), lines);
         }
     }
 }
@@ -157,7 +152,7 @@ impl Output {
 async fn watch(guest: Guest, output: Output, tell: watch::Sender<Life>, recorder: Recorder, actor: String) {
     let lines = || Lines::new(Arc::clone(&output.log), output.awaited.clone());
     // Where effects are on the standard output, nothing gets into the middle of their lines.
-    let (mut lines, mut errors) = match &output.effects {
+    let (mut lines, mut errors) = match &output.tap {
         Some(_) => (lines().keeping_effects(), Some(lines())),
         None => (lines(), None),
     };
@@ -170,27 +165,23 @@ async fn watch(guest: Guest, output: Output, tell: watch::Sender<Life>, recorder
                     if lines.take(&bytes) {
                         tell.send_modify(|state| state.ready = true);
                     }
-                    output.take_effects(lines.effects(), &recorder);
+                    output.take_effects(&lines.effects(), &recorder);
                 }
                 // The engine's, not the member's: it goes on without its log.
                 Err(error) => {
                     tracing::warn!(%actor, %error);
-                    if let Some((effects, list)) = &output.effects {
-                        effects.cut(*list, error.to_string());
-                    }
+                    output.tap.iter().for_each(|tap| tap.cut(error.to_string()));
                     break;
                 }
             }
         }
     }
     let status = guest.ended().await.unwrap_or_else(|error| format!("unknown: {error}"));
-    output.take_effects(lines.finish(), &recorder);
+    output.take_effects(&lines.finish(), &recorder);
     if let Some(errors) = errors {
         errors.finish();
     }
-    if let Some((effects, list)) = &output.effects {
-        effects.close(*list);
-    }
+    output.tap.into_iter().for_each(Tap::close);
     output.log.mark(&format!("member ended: {status}"));
     recorder.record(Some(&actor), Op::Signal { name: "member-exit".into(), value: serde_json::json!(status) });
     tell.send_modify(|state| state.ended = Some(status));

@@ -17,8 +17,8 @@ use super::roster::{Enrolled, Life, Roster};
 use super::surroundings::Surroundings;
 use super::{ChaosOrder, MemberState, Subject, SubjectError};
 use crate::history::{Op, Recorder};
-use crate::plan::{EffectSink, ForeignPlan};
-use crate::workload::Effects;
+use crate::plan::ForeignPlan;
+use crate::workload::{Effects, Tap};
 
 pub mod keeper;
 
@@ -58,7 +58,6 @@ impl ProcessSubject {
         recorder: Recorder,
         effects: Option<Arc<Effects>>,
     ) -> Self {
-        let effects = effects.filter(|_| plan.sink == EffectSink::Stdout);
         Self { exe, plan, surroundings, folder, logs, recorder, effects, members: Roster::default() }
     }
 
@@ -123,23 +122,18 @@ impl Subject for ProcessSubject {
         let (tell, life) = watch::channel(Life::default());
         let (report, started) = oneshot::channel();
         let (recorder, actor) = (self.recorder.clone(), format!("member-{member}"));
-        let effects = self.effects.clone().map(|effects| (effects, member as i32));
-        if let Some((effects, list)) = &effects {
-            effects.open(*list);
-        }
+        let mut tap = self.effects.as_ref().map(|effects| effects.tap(member as i32));
         tokio::spawn(async move {
             let mut lines = BufReader::new(stdout).lines();
             let mut report = Some(report);
             while let Ok(Some(line)) = lines.next_line().await {
                 match serde_json::from_str::<KeeperEvent>(&line) {
                     Ok(KeeperEvent::Effects { at, lines }) => {
-                        if let Some((effects, list)) = &effects {
-                            lines.iter().for_each(|line| effects.take(*list, at, line));
-                        }
+                        tap.iter().for_each(|tap| tap.take(at, &lines));
                     }
                     Ok(event) => {
-                        if let (KeeperEvent::Ended { .. }, Some((effects, list))) = (&event, &effects) {
-                            effects.close(*list);
+                        if matches!(event, KeeperEvent::Ended { .. }) {
+                            tap.take().into_iter().for_each(Tap::close);
                         }
                         observe(event, &mut report, &tell, &recorder, &actor);
                     }
@@ -147,8 +141,9 @@ impl Subject for ProcessSubject {
                 }
             }
             let _ = keeper.wait().await;
-            if let Some((effects, list)) = effects.filter(|_| tell.borrow().ended.is_none()) {
-                effects.cut(list, "its member's keeper died".into());
+            // It did not tell an end.
+            if let Some(tap) = tap {
+                tap.cut("its member's keeper died".into());
             }
             started_is(&mut report, Err("its keeper died".into()));
             tell.send_modify(|life| {

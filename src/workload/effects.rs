@@ -104,16 +104,6 @@ impl Effects {
         change(self.lists.lock().unwrap_or_else(PoisonError::into_inner).entry(list).or_default())
     }
 
-    /// More of a list comes, until it is closed again.
-    pub fn open(&self, list: i32) {
-        self.with(list, |list| list.open += 1);
-    }
-
-    /// What was opened has come to its end.
-    pub fn close(&self, list: i32) {
-        self.with(list, |list| list.open = list.open.saturating_sub(1));
-    }
-
     /// They cannot be read, for this reason; or they can again.
     pub fn trouble(&self, reason: Option<String>) {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = reason;
@@ -157,6 +147,12 @@ impl Effects {
         self.count.fetch_add(1, Relaxed);
     }
 
+    /// More of a list comes, through what is returned and until that is closed.
+    pub fn tap(self: &Arc<Self>, list: i32) -> Tap {
+        self.with(list, |list| list.open += 1);
+        Tap { effects: Arc::clone(self), list }
+    }
+
     /// A list may lack effects from now on.
     pub fn cut(&self, list: i32, why: String) {
         self.with(list, |found| {
@@ -179,6 +175,29 @@ impl Effects {
             };
             self.recorder.record(None, Op::FinalRead { r#type, tp, from: 0, to: list.len, error });
         }
+    }
+}
+
+/// One that adds to a list, such as a start of a member. Never closed, it leaves the list without an end.
+pub struct Tap {
+    effects: Arc<Effects>,
+    list: i32,
+}
+
+impl Tap {
+    /// Lines among which effects are, all of them there at `at`.
+    pub fn take(&self, at: Nanos, lines: &[String]) {
+        lines.iter().for_each(|line| self.effects.take(self.list, at, line));
+    }
+
+    /// It may lack effects from now on.
+    pub fn cut(&self, why: String) {
+        self.effects.cut(self.list, why);
+    }
+
+    /// It has come to its end.
+    pub fn close(self) {
+        self.effects.with(self.list, |list| list.open = list.open.saturating_sub(1));
     }
 }
 
@@ -226,14 +245,14 @@ mod tests {
         }
     }
 
-    fn recorded(play: impl FnOnce(&Effects)) -> Vec<Event> {
+    fn recorded(play: impl FnOnce(&Arc<Effects>)) -> Vec<Event> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("history.jsonl");
         let mut plan = owing(1, &[]);
         plan.subject.foreign.as_mut().unwrap().sink = EffectSink::Stdout;
         plan.subject.members = 1;
         let recorder = Recorder::create(&path, &Story::new().history().header, Clock::start()).unwrap();
-        let effects = Effects::of(&plan, recorder.clone(), Arc::default()).unwrap();
+        let effects = Arc::new(Effects::of(&plan, recorder.clone(), Arc::default()).unwrap());
         play(&effects);
         effects.finish();
         recorder.close().unwrap();
@@ -246,9 +265,8 @@ mod tests {
             for (at, line) in (5..).zip([r#"{"seaworthy-id":"0"}"#, "a log", r#"{"seaworthy-id":{}}"#]) {
                 effects.take(0, at, line);
             }
-            effects.open(0);
-            effects.close(0);
-            effects.open(2);
+            effects.tap(0).close();
+            effects.tap(2);
             effects.cut(1, "its keeper died".into());
             effects.cut(1, "again".into());
             assert_eq!(effects.count(), 2);
