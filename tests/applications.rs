@@ -149,35 +149,42 @@ fn pause() {
     std::thread::sleep(std::time::Duration::from_millis(100));
 }
 
-fn container(bench: &Bench) -> Result<(), Failed> {
+/// Two containers, of which the first crashes; what `subject` says of them, and further `faults`.
+fn containers(subject: &str, faults: &str) -> Result<String, Failed> {
     // The line comes before the group has formed: that takes a few seconds of the warm-up.
     let load = LOAD.replace("baseline =", "warm-up = \"12s\"\nbaseline =");
-    let text = format!(
+    Ok(format!(
         r#"{load}
 [subject]
 kind = "container"
 image = "{}"
-command = ["--ignore-sigterm"]
-env = {{ WHO = "member {{member}}" }}
 members = 2
 ready = {{ line = "ready", within = "60s" }}
-stop-grace = "1s"
+{subject}
 [[fault]]
 label = "crash"
 at = "0s"
 member = {{ action = "crash", member = 0, restart-after = "2s" }}
+{faults}"#,
+        image()?
+    ))
+}
+
+fn container(bench: &Bench) -> Result<(), Failed> {
+    let text = containers(
+        "command = [\"--ignore-sigterm\"]\nenv = { WHO = \"member {member}\" }\nstop-grace = \"1s\"",
+        r#"
 [[fault]]
 label = "join"
 at = "14s"
-member = {{ action = "join" }}
+member = { action = "join" }
 [[fault]]
 label = "freeze"
 at = "24s"
 lasts = "4s"
-member = {{ action = "pause", member = 1 }}
+member = { action = "pause", member = 1 }
 "#,
-        image()?
-    );
+    )?;
     let folder = expect(play_container(bench, "container", &text)?, Verdict::Pass, None)?;
     let log = std::fs::read_to_string(folder.join("logs/member-0.log"))?;
     for said in
@@ -197,23 +204,7 @@ member = {{ action = "pause", member = 1 }}
 }
 
 fn container_prints(bench: &Bench) -> Result<(), Failed> {
-    let load = LOAD.replace("baseline =", "warm-up = \"12s\"\nbaseline =");
-    let text = format!(
-        r#"{load}
-[subject]
-kind = "container"
-image = "{}"
-command = ["--sink", "stdout"]
-sink = "stdout"
-members = 2
-ready = {{ line = "ready", within = "60s" }}
-[[fault]]
-label = "crash"
-at = "0s"
-member = {{ action = "crash", member = 0, restart-after = "2s" }}
-"#,
-        image()?
-    );
+    let text = containers("command = [\"--sink\", \"stdout\"]\nsink = \"stdout\"", "")?;
     let folder = expect(play_container(bench, "container-prints", &text)?, Verdict::Pass, None)?;
     let history = std::fs::read_to_string(folder.join("history.jsonl"))?;
     // The engine was listened to: every effect is from there, and from both members.
