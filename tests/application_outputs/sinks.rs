@@ -1,25 +1,13 @@
-//! Applications of one's own whose effects show elsewhere than in a topic: whole runs of `examples/application.rs` on the
-//! embedded backend, and of the ways in which it gets that wrong.
+//! Effects elsewhere than in a topic.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-const SCENARIO: &str = r#"
-[workload]
-rate = 100
-keys = 16
-producer = "plain"
-warm-up = "2s"
-baseline = "3s"
-[observation]
-on-time = "2s"
-final-read = "10s"
-"#;
+use super::Ran;
+
+const OBSERVATION: &str = "[observation]\non-time = \"2s\"\nfinal-read = \"10s\"\n";
 
 /// The only member dies, and is there again a second later: its session has to run out before it gets anything.
 const CRASH: &str = r#"
@@ -31,79 +19,15 @@ member = { action = "crash", member = 0, restart-after = "1s" }
 /// Effects a second after their records' commits are a second behind the load, always.
 const LINE: &str = "ready = { line = \"ready\", within = \"60s\" }";
 
-/// A run that came to an end.
-struct Ran {
-    exit: Option<i32>,
-    told: String,
-    result: Value,
-    folder: PathBuf,
-    _folder: tempfile::TempDir,
-}
-
-impl Ran {
-    /// The anomalies that count as failures, by name.
-    fn fatal(&self) -> Vec<&str> {
-        let all = self.result["integrity"]["anomalies"].as_array().into_iter().flatten();
-        all.filter(|anomaly| anomaly["fatal"] == true).filter_map(|anomaly| anomaly["kind"].as_str()).collect()
-    }
-
-    fn count(&self, name: &str) -> u64 {
-        self.result["integrity"][name].as_u64().expect("a count")
-    }
-
-    /// Its history's effects.
-    fn effects(&self) -> Vec<Value> {
-        let history = std::fs::read_to_string(self.folder.join("history.jsonl")).expect("a history");
-        let events = history.lines().skip(1).map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        events.filter(|event| event["op"] == "effect").collect()
-    }
-
-    /// Judged from its history alone it comes to the same.
-    fn is_judged_again_the_same(&self) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_seaworthy"));
-        let history = self.folder.join("history.jsonl");
-        let output = command.arg("recheck").arg(history).args(["--format", "json"]).output().expect("it runs");
-        let again: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        for part in ["verdict", "integrity", "recovery"] {
-            assert_eq!(again[part], self.result[part], "{part}");
-        }
-    }
-}
-
-/// Runs the example with `flags`, as what `subject` says.
 fn run(flags: &[&str], subject: &str, fault: &str) -> Ran {
-    let (exit, told, folder) = attempt(flags, subject, fault);
-    let repeat = folder.path().join("out/latest/own/1");
-    let result = std::fs::read(repeat.join("result.json")).unwrap_or_else(|error| panic!("{error}: {told}"));
-    let result = serde_json::from_slice(&result).expect("JSON");
-    Ran { exit, told, result, folder: repeat, _folder: folder }
+    super::run(flags, subject, &format!("{OBSERVATION}{fault}"))
 }
 
-/// The same where there is no result: the exit code, and what it says.
-fn told(flags: &[&str], subject: &str, fault: &str) -> (Option<i32>, String) {
-    let (exit, told, _) = attempt(flags, subject, fault);
-    (exit, told)
-}
-
-/// One run at a time, for this machine may be small.
-fn attempt(flags: &[&str], subject: &str, fault: &str) -> (Option<i32>, String, tempfile::TempDir) {
-    static RUN: Mutex<()> = Mutex::new(());
-    let _alone = RUN.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = tempfile::tempdir().expect("a folder");
-    // `cargo test` builds it beside this test.
-    let here = std::env::current_exe().expect("this test's path");
-    let service = here.parent().and_then(Path::parent).expect("target").join("examples/application");
-    let mut command = vec![service.display().to_string()];
-    command.extend(flags.iter().map(|flag| (*flag).to_owned()));
-    let subject = format!("[subject]\nkind = \"process\"\nmembers = 1\ncommand = {command:?}\n{subject}\n");
-    let text = format!("name = \"own\"\n{SCENARIO}{subject}{fault}");
-    std::fs::write(folder.path().join("own.toml"), text).expect("a file");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_seaworthy"));
-    command.current_dir(folder.path());
-    command.args(["run", "own.toml", "--backend", "embedded", "--seed", "1", "--out", "out"]);
-    let output = command.output().expect("it runs");
-    let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-    (output.status.code(), told, folder)
+/// Its history's effects.
+fn effects(ran: &Ran) -> Vec<Value> {
+    let history = ran.history();
+    let events = history.lines().skip(1).map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    events.filter(|event| event["op"] == "effect").collect()
 }
 
 #[test]
@@ -111,7 +35,7 @@ fn effects_on_standard_output_are_all_there_after_a_crash() {
     let ran = run(&["--sink", "stdout"], "sink = \"stdout\"", CRASH);
     assert_eq!((ran.exit, ran.fatal()), (Some(0), vec![]), "{}", ran.told);
     assert!(ran.count("effects") > 500 && ran.count("effects") >= ran.count("acked"), "{}", ran.told);
-    let effects = ran.effects();
+    let effects = effects(&ran);
     for (place, effect) in effects.iter().enumerate() {
         assert_eq!((&effect["tp"], effect["offset"].as_u64()), (&"sink:stdout/0".into(), Some(place as u64)));
         assert!(effect["key"].is_string() && effect["seq"].is_u64() && effect["part"].is_null(), "{effect}");
@@ -145,7 +69,7 @@ fn what_is_printed_twice_is_a_duplicate() {
 fn parts_on_standard_output_are_told_apart() {
     let ran = run(&["--sink", "stdout", "--parts", "2"], "sink = \"stdout\"\neffects = 2\nexactly-once = true", "");
     assert_eq!((ran.exit, ran.fatal()), (Some(0), vec![]), "{}", ran.told);
-    assert_eq!(ran.effects().len() as u64, 2 * ran.count("acked"));
+    assert_eq!(effects(&ran).len() as u64, 2 * ran.count("acked"));
     ran.is_judged_again_the_same();
 }
 
@@ -167,7 +91,7 @@ fn effects_in_a_store_are_all_listed_by_its_endpoint_after_a_crash_of_both() {
     let ran = run(&flags, &endpoint(port, "?from={from}"), CRASH);
     assert_eq!((ran.exit, ran.fatal()), (Some(0), vec![]), "{}", ran.told);
     assert!(ran.count("effects") > 500 && ran.count("effects") >= ran.count("acked"), "{}", ran.told);
-    let effects = ran.effects();
+    let effects = effects(&ran);
     assert_eq!(effects.len(), std::fs::read_to_string(&file).expect("the store").lines().count());
     for (place, effect) in effects.iter().enumerate() {
         assert_eq!((&effect["tp"], effect["offset"].as_u64()), (&"sink:http/0".into(), Some(place as u64)));
@@ -233,6 +157,6 @@ fn an_endpoint_that_nobody_reaches_any_more_proves_nothing() {
 fn an_endpoint_that_was_never_there_is_no_service_to_be_judged() {
     let port = free_port();
     let ready = "ready = { line = \"ready\", within = \"8s\" }";
-    let told = told(&["--sink", "http"], &format!("{}\n{ready}", endpoint(port, "")), "");
-    assert!(told.0 == Some(69) && told.1.contains(&format!("http://127.0.0.1:{port}/effects: ")), "{told:?}");
+    let (exit, told, _) = super::attempt(&["--sink", "http"], &format!("{}\n{ready}", endpoint(port, "")), OBSERVATION);
+    assert!(exit == Some(69) && told.contains(&format!("http://127.0.0.1:{port}/effects: ")), "{exit:?}: {told}");
 }
