@@ -1,6 +1,9 @@
 //! Scenarios inside tests of the usual harness, as a service's own `tests/` has them: members are this program, started
 //! again, though its `main` is not ours.
 
+#[path = "support/port.rs"]
+mod port;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -102,7 +105,7 @@ async fn a_service_in_rust_is_part_of_the_test() -> Result<(), NotPassed> {
 async fn metrics_that_a_service_exposes_are_watched_and_may_be_expected() -> Result<(), NotPassed> {
     let _alone = ALONE.lock().await;
     let folder = tempfile::tempdir().expect("a folder");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+    let port = port::free();
     let subject = format!(
         "[subject]\nkind = \"custom\"\nmembers = 1\nenv = {{ METRICS_PORT = \"{port}\" }}\n[subject.metrics]\n\
          url = \"http://127.0.0.1:{port}/metrics\"\nsignals = {{ attempts = \"resilience_attempts_total\" }}\n"

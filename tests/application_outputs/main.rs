@@ -2,6 +2,8 @@
 //! the ways in which it gets that wrong.
 
 mod parts;
+#[path = "../support/port.rs"]
+mod port;
 mod sinks;
 
 use std::path::{Path, PathBuf};

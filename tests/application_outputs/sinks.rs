@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
-use super::Ran;
+use super::{Ran, port};
 
 const OBSERVATION: &str = "[observation]\non-time = \"2s\"\nfinal-read = \"10s\"\n";
 
@@ -73,11 +73,6 @@ fn parts_on_standard_output_are_told_apart() {
     ran.is_judged_again_the_same();
 }
 
-/// Somewhere that nobody listens yet.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
-}
-
 /// The scenario's line for the example's endpoint.
 fn endpoint(port: u16, query: &str) -> String {
     format!("sink = {{ http = \"http://127.0.0.1:{port}/effects{query}\" }}")
@@ -86,7 +81,7 @@ fn endpoint(port: u16, query: &str) -> String {
 #[test]
 fn effects_in_a_store_are_all_listed_by_its_endpoint_after_a_crash_of_both() {
     let store = tempfile::tempdir().expect("a folder");
-    let (file, port) = (store.path().join("store").display().to_string(), free_port());
+    let (file, port) = (store.path().join("store").display().to_string(), port::free());
     let flags = ["--sink", "http", "--store", &file, "--port", &port.to_string()];
     let ran = run(&flags, &endpoint(port, "?from={from}"), CRASH);
     assert_eq!((ran.exit, ran.fatal()), (Some(0), vec![]), "{}", ran.told);
@@ -102,7 +97,7 @@ fn effects_in_a_store_are_all_listed_by_its_endpoint_after_a_crash_of_both() {
 #[test]
 fn what_is_committed_before_it_is_in_the_store_is_lost_in_a_crash() {
     let store = tempfile::tempdir().expect("a folder");
-    let (file, port) = (store.path().join("store").display().to_string(), free_port());
+    let (file, port) = (store.path().join("store").display().to_string(), port::free());
     let flags = ["--sink", "http", "--store", &file, "--port", &port.to_string(), "--later"];
     // The whole list, each time.
     let ran = run(&flags, &format!("{}\n{LINE}", endpoint(port, "")), CRASH);
@@ -112,7 +107,7 @@ fn what_is_committed_before_it_is_in_the_store_is_lost_in_a_crash() {
 
 #[test]
 fn a_store_that_dies_with_the_service_proves_nothing() {
-    let port = free_port();
+    let port = port::free();
     let ran = run(&["--sink", "http", "--port", &port.to_string()], &endpoint(port, "?from={from}"), CRASH);
     assert_eq!((ran.exit, ran.fatal()), (Some(2), vec![]), "{}", ran.told);
     assert!(ran.told.contains("is not the list that it was: it ends at "), "{}", ran.told);
@@ -155,7 +150,7 @@ fn an_endpoint_that_nobody_reaches_any_more_proves_nothing() {
 
 #[test]
 fn an_endpoint_that_was_never_there_is_no_service_to_be_judged() {
-    let port = free_port();
+    let port = port::free();
     let ready = "ready = { line = \"ready\", within = \"8s\" }";
     let (exit, told, _) = super::attempt(&["--sink", "http"], &format!("{}\n{ready}", endpoint(port, "")), OBSERVATION);
     assert!(exit == Some(69) && told.contains(&format!("http://127.0.0.1:{port}/effects: ")), "{exit:?}: {told}");
