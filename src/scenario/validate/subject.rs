@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Rules;
+use super::{At, Rules};
 use crate::diagnostic::{Diagnostic, codes, nearest};
 use crate::plan::{FROM, FaultKind, ForeignPlan, PLACEHOLDERS, Ready, SubjectKind, WorkloadPlan, placeholders};
 use crate::scenario::raw::FOREIGN_KEYS;
@@ -127,7 +127,7 @@ fn unknown_signals(rules: &Rules) {
         let diagnostic = Diagnostic::error(codes::UNKNOWN_SIGNAL, format!("no metric becomes the signal `{name}`"))
             .label("expected a name from [subject.metrics] signals")
             .help(help);
-        rules.report(&format!("expect.signals.{name}"), diagnostic);
+        rules.at_property("expect.signals", name, At::Name, diagnostic);
     }
 }
 
