@@ -12,16 +12,16 @@ use tokio::time::timeout;
 mod access;
 mod bytes;
 mod frame;
+mod properties;
 mod requests;
 
 pub(crate) use self::bytes::{Reader, Writer};
-pub(crate) use access::{create_denial, delete_acls};
+pub(crate) use access::{create_denial, delete_acls, denials};
 pub(crate) use frame::{malformed, read_frame, write_frame};
+pub(crate) use properties::{incremental_alter_topic, topic_property};
 pub(crate) use requests::metadata_over;
 pub use requests::{Metadata, PartitionMetadata, TopicMetadata, find_coordinator, metadata};
-pub(crate) use requests::{
-    elect_preferred, end_offsets, high_watermarks, incremental_alter_topic, quorum_leader, reassign,
-};
+pub(crate) use requests::{elect_preferred, end_offsets, high_watermarks, quorum_leader, reassign};
 
 /// Replies beyond this are nonsense, not metadata.
 const LARGEST_REPLY: usize = 64 << 20;
@@ -54,8 +54,10 @@ pub(crate) enum ApiKey {
     Metadata = 3,
     FindCoordinator = 10,
     ApiVersions = 18,
+    DescribeAcls = 29,
     CreateAcls = 30,
     DeleteAcls = 31,
+    DescribeConfigs = 32,
     ElectLeaders = 43,
     IncrementalAlterConfigs = 44,
     AlterPartitionReassignments = 45,

@@ -155,8 +155,8 @@ async fn property(shared: Shared) -> Outcome {
     Ok(())
 }
 
-/// Whether the topic comes to take records, or to refuse them: its leaders learn of a change a moment after the broker that
-/// took it.
+/// Whether the topic comes to take records, or to refuse them: its leaders act on a change a moment after
+/// they know of it.
 async fn takes(cluster: &dyn Cluster, topic: &str, taken: bool) -> bool {
     let clock = Clock::start();
     while write(cluster, topic, 1).await.is_ok() != taken {

@@ -55,6 +55,29 @@ pub(crate) async fn delete_acls(address: &str, topic: &str, within: Duration) ->
     Ok(())
 }
 
+/// How many rules about a topic this broker knows that deny something.
+pub(crate) async fn denials(address: &str, topic: &str, within: Duration) -> Result<usize, WireError> {
+    let mut body = Writer::default();
+    body.i8(TOPIC).nullable_string(Some(topic)).i8(LITERAL).nullable_string(None).nullable_string(None);
+    body.i8(ANY).i8(DENY);
+    let mut reply = call(address, ApiKey::DescribeAcls, 1, &body, within).await?;
+    reply.i32()?; // throttle time
+    reply.success()?;
+    reply.string()?; // message
+    let rules = reply.items(|r| {
+        r.i8()?;
+        r.string()?;
+        r.i8()?;
+        r.items(|r| {
+            r.string()?;
+            r.string()?;
+            r.i8()?;
+            r.i8()
+        })
+    })?;
+    Ok(rules.iter().map(Vec::len).sum())
+}
+
 fn deleted(reply: &mut Reader) -> Result<(), WireError> {
     reply.success()?;
     reply.string()?;

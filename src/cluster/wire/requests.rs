@@ -178,31 +178,6 @@ pub(crate) async fn quorum_leader(address: &str, within: Duration) -> Result<(u3
     Ok((leader, reply.i32()?))
 }
 
-/// Sets one property of a topic, or takes it back to its default.
-pub(crate) async fn incremental_alter_topic(
-    address: &str,
-    topic: &str,
-    property: &str,
-    value: Option<&str>,
-    within: Duration,
-) -> Result<(), WireError> {
-    const TOPIC: i8 = 2;
-    let (set, delete) = (0, 1);
-    let mut body = Writer::default();
-    body.i32(1).i8(TOPIC).string(topic);
-    body.i32(1).string(property).i8(if value.is_some() { set } else { delete }).nullable_string(value);
-    body.i8(0); // not only validate
-    let mut reply = call(address, ApiKey::IncrementalAlterConfigs, 0, &body, within).await?;
-    reply.i32()?; // throttle time
-    reply.items(|r| {
-        r.success()?;
-        r.string()?;
-        r.i8()?;
-        r.string()
-    })?;
-    Ok(())
-}
-
 /// Sets the replicas of a topic partition; the first becomes the preferred leader.
 pub(crate) async fn reassign(
     address: &str,
