@@ -334,11 +334,13 @@ pub enum Defect {
     IndeterminateAsFailed,
     /// The producer sends again what may be in the log.
     ResentIndeterminate,
+    /// A new assignment begins at the log's end.
+    SeekToEnd,
 }
 
 impl Defect {
     /// Every defect, by its word in a scenario file.
-    pub const ALL: [(&'static str, Self); 12] = [
+    pub const ALL: [(&'static str, Self); 13] = [
         ("commit-before-processing", Self::CommitBeforeProcessing),
         ("drop-on-exhaustion", Self::DropOnExhaustion),
         ("unawaited-dead-letter", Self::UnawaitedDeadLetter),
@@ -351,6 +353,7 @@ impl Defect {
         ("unordered-pool", Self::UnorderedPool),
         ("indeterminate-as-failed", Self::IndeterminateAsFailed),
         ("resent-indeterminate", Self::ResentIndeterminate),
+        ("seek-to-end", Self::SeekToEnd),
     ];
 }
 

@@ -45,6 +45,7 @@ const CRASH: &str = "a member crashes while the handler is slow and sometimes fa
 const REFUSED: &str = "the dead-letter topic refuses writes for 4 s while a fifth of the records is poison";
 const OUTAGE: &str = "the handler fails all calls for 3 s";
 const REPLIES: &str = "a leader's replies vanish for 5 s, and sends time out in flight";
+const ORPHANED: &str = "a member crashes, and its share waits 6 s for its session to end";
 const BUSY: &str = "none: 400 records a second of six keys";
 
 /// The correct application stands beside the broken ones in every storm that is shared, so that a catch is known to be the
@@ -118,6 +119,13 @@ const EXPECTED: &[Expected] = &[
     ),
     correct("resent-acknowledgements", REPLIES),
     correct("lost-acknowledgements", REPLIES),
+    bug(
+        "orphaned-share",
+        Some(Defect::SeekToEnd),
+        "poll-skip",
+        ("begins a new assignment at the log's end, to skip the backlog", ORPHANED),
+    ),
+    correct("orphaned-share", ORPHANED),
     bug(
         "busy-keys",
         Some(Defect::UnorderedPool),

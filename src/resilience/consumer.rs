@@ -106,6 +106,8 @@ pub enum Defect {
     RejectedAsSuccess,
     /// Outputs are produced by tasks that overtake each other.
     UnorderedPool,
+    /// A new assignment begins at the log's end, not where the group has committed: what waited there is never delivered.
+    SeekToEnd,
 }
 
 /// Builds a [`ResilientConsumer`].
@@ -279,6 +281,7 @@ impl ResilientConsumer {
             stop: stop.clone(),
             halt,
             producer: parts.producer,
+            defect: parts.defect,
         };
         let _stop_when_dropped = stop.clone().drop_guard();
         let (sender, mut done) = oneshot::channel();

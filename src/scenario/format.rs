@@ -249,6 +249,7 @@ pub static SUBJECT: Table = Table {
                 "unordered-pool",
                 "indeterminate-as-failed",
                 "resent-indeterminate",
+                "seek-to-end",
             ]),
             Else("none"),
             "A bug put into the pipeline on purpose, so that the harness can be seen to catch it.",

@@ -36,6 +36,29 @@ async fn the_defect_of_dropping_on_exhaustion_loses_the_record() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_defect_of_seeking_to_the_end_leaves_out_what_waited() {
+    let mock = Mock::start(TOPICS);
+    fill(&mock, 3, 1).await;
+    let log = Log::new();
+    let member =
+        Member::start(consumer(&mock, &log).defect(Some(Defect::SeekToEnd)), handler(|record, _| echo(record)));
+    // Where the end is gets known some time after the assignment: one record after another, until one comes behind it.
+    let mut sent = 3;
+    while log.count(|e| matches!(e, Event::Deliver(..))) == 0 {
+        fill(&mock, 1, 1).await;
+        sent += 1;
+        assert!(sent < 1_000, "nothing is delivered");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    member.leave().await;
+    let first = log.events().into_iter().find_map(|e| match e {
+        Event::Deliver(_, offset) => Some(offset),
+        _ => None,
+    });
+    assert!(first >= Some(3), "{first:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_defect_of_an_unawaited_dead_letter_loses_a_failed_one() {
     let mock = Mock::start(TOPICS);
     fill(&mock, 3, 1).await;

@@ -13,6 +13,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::Offset;
 use tokio::sync::Notify;
 
+use super::Defect;
 use super::assignment::Assignment;
 use super::commit::{commit, generation};
 use super::observer::Observer;
@@ -35,14 +36,21 @@ pub(super) struct Context {
     assignment: Mutex<Assignment>,
     observer: Arc<dyn Observer>,
     drain_timeout: Duration,
+    defect: Option<Defect>,
     pub search: LeaderSearch,
     logged: AtomicBool,
 }
 
 impl Context {
-    pub fn new(assignment: Assignment, observer: Arc<dyn Observer>, drain_timeout: Duration) -> Self {
+    pub fn new(
+        assignment: Assignment,
+        observer: Arc<dyn Observer>,
+        drain_timeout: Duration,
+        defect: Option<Defect>,
+    ) -> Self {
         let search = LeaderSearch::new(Clock::start());
-        Self { assignment: Mutex::new(assignment), observer, drain_timeout, search, logged: AtomicBool::new(false) }
+        let (assignment, logged) = (Mutex::new(assignment), AtomicBool::new(false));
+        Self { assignment, observer, drain_timeout, defect, search, logged }
     }
 
     /// Whether a line was logged since the last call. To the poll that heard it nothing came, and behind it there may be more.
@@ -99,8 +107,11 @@ impl Context {
         self.observer.on_commit(tp, next, result);
     }
 
-    fn assign(&self, client: &Client, list: &TopicPartitionList) {
+    fn assign(&self, client: &Client, list: &mut TopicPartitionList) {
         let tps = read(list);
+        if self.defect == Some(Defect::SeekToEnd) {
+            self.report(list.set_all_offsets(Offset::End));
+        }
         // None of them should be assigned; one that was would take the new one's records.
         self.assignment().abort(&tps);
         self.assignment().remove(&tps);

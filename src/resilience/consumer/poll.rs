@@ -15,7 +15,7 @@ use super::commit::list;
 use super::context::{Client, Context};
 use super::halt::{Halt, Reason, name, stops};
 use super::lane::{Report, Waker};
-use super::{ConsumerError, Observer};
+use super::{ConsumerError, Defect, Observer};
 use crate::clock::{Clock, Nanos};
 use crate::resilience::classify::code_of;
 use crate::resilience::leader_search;
@@ -39,6 +39,7 @@ pub(super) struct Poller {
     pub halt: Arc<Halt>,
     /// Its credentials may be refused while the consumer's are good.
     pub producer: ResilientProducer,
+    pub defect: Option<Defect>,
 }
 
 enum End {
@@ -53,7 +54,7 @@ impl Poller {
         loop {
             let waker = Waker::of_this_thread();
             let assignment = Assignment::new(Arc::clone(&self.spawn), waker.clone());
-            let context = Context::new(assignment, Arc::clone(&self.observer), self.drain_timeout);
+            let context = Context::new(assignment, Arc::clone(&self.observer), self.drain_timeout, self.defect);
             let mut client = Client::from_config_and_context(&self.config, context)?;
             let main_queue = waker.clone();
             client.set_nonempty_callback(move || main_queue.wake());

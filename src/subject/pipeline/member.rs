@@ -150,6 +150,7 @@ fn consumer_defect(defect: PlannedDefect) -> Option<Defect> {
         PlannedDefect::CommitPastHole => Defect::CommitPastHole,
         PlannedDefect::RejectedAsSuccess => Defect::RejectedAsSuccess,
         PlannedDefect::UnorderedPool => Defect::UnorderedPool,
+        PlannedDefect::SeekToEnd => Defect::SeekToEnd,
         PlannedDefect::BreakerNeverCloses
         | PlannedDefect::ForgottenIdentity
         | PlannedDefect::IndeterminateAsFailed
