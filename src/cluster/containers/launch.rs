@@ -184,11 +184,12 @@ impl ContainerCluster {
                 kafka,
                 &node.broker,
                 environment,
+                Some(settings::SECURITY_FILE),
                 [(node.ports.direct, settings::DIRECT), (node.ports.controller, settings::CONTROLLER)],
                 options,
             );
             let ports = [(node.ports.subject, PROXY_PORT), (node.ports.control, CONTROL_PORT)];
-            let proxy = self.container(toxiproxy, &node.proxy, BTreeMap::new(), ports, options);
+            let proxy = self.container(toxiproxy, &node.proxy, BTreeMap::new(), None, ports, options);
             let broker: futures::future::BoxFuture<'_, Result<(), ClusterError>> = Box::pin(async move {
                 broker.await?;
                 self.engine.join(&self.networks[1], &node.broker, &settings::inner_name(node.id)).await
@@ -215,12 +216,13 @@ impl ContainerCluster {
         Ok(())
     }
 
-    /// Creates and starts one container. Ports are (on the host, inside).
+    /// Creates and starts one container. A file is (path inside, text), ports are (on the host, inside).
     async fn container(
         &self,
         image: &str,
         name: &str,
         environment: BTreeMap<String, String>,
+        file: Option<(&str, &str)>,
         ports: [(u16, u16); 2],
         options: &Options,
     ) -> Result<(), ClusterError> {
@@ -234,6 +236,9 @@ impl ContainerCluster {
         }
         for (variable, value) in environment {
             request = request.with_env_var(variable, value);
+        }
+        if let Some((path, text)) = file {
+            request = request.with_copy_to(path, text.as_bytes().to_vec());
         }
         let bindings: HashMap<String, Option<Vec<PortBinding>>> = ports
             .into_iter()

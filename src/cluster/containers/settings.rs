@@ -23,6 +23,10 @@ pub(super) struct HostPorts {
     pub controller: u16,
 }
 
+/// A file in a broker's container, and what it says. Java's own file has failed look-ups remembered, which no system
+/// property outdoes: a broker that is back on the network would stay unknown to its peers for 10 s.
+pub(super) const SECURITY_FILE: (&str, &str) = ("/tmp/seaworthy.security", "networkaddress.cache.negative.ttl=0\n");
+
 /// A broker's name on the network between brokers.
 pub(super) fn inner_name(broker: u32) -> String {
     format!("broker-{broker}")
@@ -111,7 +115,7 @@ pub(super) fn environment(
     // Brokers share few cores with each other, the subject and the harness: start fast, take little.
     set("KAFKA_JVM_PERFORMANCE_OPTS", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:MaxDirectMemorySize=128m");
     // A peer that was restarted has another address: Java would remember the old one for 30 s, a failed look-up for 10.
-    set("KAFKA_OPTS", "-Dsun.net.inetaddr.ttl=0 -Dsun.net.inetaddr.negative.ttl=0");
+    set("KAFKA_OPTS", &format!("-Dsun.net.inetaddr.ttl=0 -Djava.security.properties={}", SECURITY_FILE.0));
     variables
 }
 
@@ -152,6 +156,14 @@ mod tests {
             "SUBJECT://127.0.0.1:21001,DIRECT://127.0.0.1:21002,INTERNAL://broker-2:9095"
         );
         assert_eq!(env["KAFKA_CONTROLLER_QUORUM_VOTERS"], "1@broker-1:9093,2@broker-2:9093,3@broker-3:9093");
+    }
+
+    #[test]
+    fn neither_addresses_nor_failed_look_ups_are_remembered() {
+        let env = environment(&plan(1, &[]), 1, PORTS, "id");
+        let (file, text) = SECURITY_FILE;
+        assert_eq!(env["KAFKA_OPTS"], format!("-Dsun.net.inetaddr.ttl=0 -Djava.security.properties={file}"));
+        assert_eq!(text, "networkaddress.cache.negative.ttl=0\n");
     }
 
     #[test]
