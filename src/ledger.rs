@@ -16,6 +16,8 @@ mod parts;
 mod polls;
 mod read;
 mod rows;
+mod seqs;
+mod slots;
 #[cfg(test)]
 mod stories;
 
@@ -308,12 +310,12 @@ impl Ledger {
         if let Some(key) = key
             && self.rows.key.get(row).is_none()
         {
-            self.rows.key.set(row, self.keys.of(key));
+            self.rows.set_key(row, self.keys.of(key));
         }
         if let Some(seq) = seq
-            && self.rows.seq.get(row).is_none()
+            && self.rows.seq(row).is_none()
         {
-            self.rows.seq.set(row, seq);
+            self.rows.set_seq(row, seq);
         }
     }
 

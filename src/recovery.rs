@@ -18,6 +18,7 @@ mod backlog;
 mod bite;
 mod breakdown;
 mod health;
+mod in_order;
 mod marks;
 mod measure;
 mod ops;

@@ -1,4 +1,4 @@
-//! Who stands at which offset: an array for each topic partition, four bytes an offset, in log order from the start.
+//! Who stands at which offset: an array for each topic partition, two bytes an offset, in log order from the start.
 //!
 //! Topics fill up without holes, or nearly (a transaction's end takes an offset), so that the offset itself is the index.
 //! What does not fit stands in a map beside it: a second record at one offset, or an offset far from the others.
@@ -7,20 +7,17 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Range;
 
 use super::Place;
-use super::column::Column;
 use super::index::Tp;
+use super::slots::{Marked, Slots, Stretch};
 
 /// How a record was seen at a place.
 pub(super) const ACKED: u32 = 1 << 29;
 pub(super) const FOUND: u32 = 1 << 30;
 pub(super) const DELIVERED: u32 = 1 << 31;
-const SEEN: u32 = ACKED | FOUND | DELIVERED;
-
-/// Empty: no slot without a mark is ever written.
-const EMPTY: u32 = 0;
+pub(super) const SEEN: u32 = ACKED | FOUND | DELIVERED;
 
 /// Rows beyond it go to the map.
-const ROWS: u32 = ACKED;
+pub(super) const ROWS: u32 = ACKED;
 
 /// How far an array may grow beyond twice what stands in it.
 const GAP: usize = 1 << 16;
@@ -30,7 +27,7 @@ struct Shelf {
     /// Offset of the first slot.
     base: i64,
     /// Row and marks.
-    slots: Column<u32>,
+    slots: Slots,
     filled: usize,
     others: BTreeMap<(i64, u32), u32>,
 }
@@ -96,17 +93,13 @@ impl Shelf {
         }
         let at = usize::try_from(offset.saturating_sub(self.base)).ok();
         if let Some(at) = at.filter(|at| *at < GAP + 2 * self.filled && offset >= 0 && row < ROWS) {
-            while at >= self.slots.len() {
-                self.slots.push(EMPTY);
-            }
-            let slot = self.slots.at(at);
-            if *slot == EMPTY {
-                *slot = row | mark;
-                self.filled += 1;
-                return true;
-            }
-            if *slot & !SEEN == row {
-                return add(slot, mark);
+            match self.slots.mark(at, row, mark) {
+                Marked::New => {
+                    self.filled += 1;
+                    return true;
+                }
+                Marked::Known(fresh) => return fresh,
+                Marked::Not => {}
             }
         }
         self.others.insert((offset, row), mark);
@@ -129,7 +122,7 @@ pub(super) struct Places<'b> {
     /// The slots beyond `slots`.
     at: usize,
     end: usize,
-    slots: std::slice::Iter<'b, u32>,
+    slots: Stretch<'b>,
     others: Option<Range<'b, (i64, u32), u32>>,
     slot: Option<(i64, u32)>,
     other: Option<(i64, u32)>,
@@ -140,17 +133,16 @@ impl Places<'_> {
         self.slot = None;
         let Some(shelf) = self.shelf else { return };
         loop {
-            if let Some(slot) = self.slots.by_ref().find(|slot| **slot & self.marks != 0) {
-                let index = self.at - self.slots.len() - 1;
-                self.slot = Some((shelf.base + index as i64, slot & !SEEN));
+            if let Some((left, slot)) = self.slots.next(self.marks) {
+                let index = self.at - left - 1;
+                self.slot = Some((shelf.base + index as i64, shelf.slots.row(index, slot)));
                 return;
             }
             if self.at >= self.end {
                 return;
             }
-            let stretch = shelf.slots.stretch(self.at, self.end);
-            self.at += stretch.len();
-            self.slots = stretch.iter();
+            self.slots = shelf.slots.stretch(self.at, self.end);
+            self.at += self.slots.len();
         }
     }
 

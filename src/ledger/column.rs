@@ -105,39 +105,6 @@ impl Times {
     }
 }
 
-/// Numbers that nearly always are below four thousand million.
-#[derive(Debug, Default)]
-pub(super) struct Numbers {
-    narrow: Column<u32>,
-    wide: HashMap<u32, u64>,
-}
-
-impl Numbers {
-    /// A row without a number.
-    pub fn push(&mut self) {
-        self.narrow.push(NONE);
-    }
-
-    #[inline]
-    pub fn get(&self, row: u32) -> Option<u64> {
-        match self.narrow.get(row as usize) {
-            NONE => None,
-            WIDE => self.wide.get(&row).copied(),
-            number => Some(u64::from(number)),
-        }
-    }
-
-    pub fn set(&mut self, row: u32, number: u64) {
-        *self.narrow.at(row as usize) = match u32::try_from(number) {
-            Ok(narrow) if narrow < WIDE => narrow,
-            _ => {
-                self.wide.insert(row, number);
-                WIDE
-            }
-        };
-    }
-}
-
 /// Numbers given out in order: two bytes a row until there are more than two bytes can tell apart.
 #[derive(Debug)]
 pub(super) enum Names {
@@ -247,23 +214,20 @@ mod tests {
                 0..10_000_000_000u64, any::<u64>(), Just(u64::MAX), u64::from(u32::MAX) - 3..u64::from(u32::MAX) + 3,
             ]), 1..300),
         ) {
-            let (mut times, mut numbers, mut names) = (Times::default(), Numbers::default(), Names::default());
+            let (mut times, mut names) = (Times::default(), Names::default());
             for _ in 0..200 {
                 times.push();
-                numbers.push();
                 names.push();
             }
             let mut known = HashMap::new();
             for (row, value) in sets {
                 times.set(row, value);
-                numbers.set(row, value);
                 names.set(row, (value % 70_000) as u32);
                 known.insert(row, value);
             }
             for row in 0..200 {
                 let value = known.get(&row).copied();
                 prop_assert_eq!(times.get(row), value);
-                prop_assert_eq!(numbers.get(row), value);
                 prop_assert_eq!(names.get(row), value.map(|value| (value % 70_000) as u32));
             }
         }
@@ -295,14 +259,12 @@ mod tests {
 
     #[test]
     fn what_is_near_needs_no_side_table_and_what_is_far_does() {
-        let (mut times, mut numbers) = (Times::default(), Numbers::default());
+        let mut times = Times::default();
         for row in 0..600u32 {
             times.push();
-            numbers.push();
             times.set(row, 5_000_000_000_000 + u64::from(row) * 1_000_000);
-            numbers.set(row, u64::from(WIDE) - 1 - u64::from(row));
         }
-        assert!(times.wide.is_empty() && numbers.wide.is_empty());
+        assert!(times.wide.is_empty());
         // A second before the first of its neighbours is near, two are not; three after it are near, and four are not.
         let near = |after: i64| {
             let mut times = Times::default();
@@ -317,7 +279,5 @@ mod tests {
         names.push();
         names.set(0, u32::from(u16::MAX));
         assert_eq!(names.get(0), Some(u32::from(u16::MAX)), "the name that two bytes would take for none");
-        numbers.set(0, u64::from(WIDE));
-        assert_eq!(numbers.wide.len(), 1);
     }
 }

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use super::column::{Column, Names, Numbers, Shared, Times};
+use super::column::{Column, Names, Shared, Times};
 use super::index::Tp;
+use super::seqs::Seqs;
 use super::{Actor, Ledger, Sent, Strange};
 use crate::clock::Nanos;
 
@@ -41,7 +42,7 @@ const TP: u32 = 20;
 /// The topic partition is in the side table.
 const FAR: u32 = (1 << 12) - 1;
 
-/// About twenty bytes a row.
+/// About nineteen bytes a row.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     /// Counts, flags and topic partition.
@@ -54,7 +55,7 @@ pub(super) struct Rows {
     /// history ends.
     pub served: Times,
     pub key: Names,
-    pub seq: Numbers,
+    seqs: Seqs,
     /// Of rows with an attempt.
     pub producer: Shared,
     many: HashMap<(u32, u8), u32>,
@@ -73,7 +74,26 @@ impl Rows {
         self.acked.push();
         self.served.push();
         self.key.push();
-        self.seq.push();
+        self.seqs.push();
+    }
+
+    /// Gives a key to a row that has none.
+    pub fn set_key(&mut self, row: u32, key: u32) {
+        let seq = self.seq(row);
+        self.key.set(row, key);
+        // It may have been told before the key, and is kept by the key.
+        if let Some(seq) = seq {
+            self.set_seq(row, seq);
+        }
+    }
+
+    #[inline]
+    pub fn seq(&self, row: u32) -> Option<u64> {
+        self.seqs.get(row, self.key.get(row))
+    }
+
+    pub fn set_seq(&mut self, row: u32, seq: u64) {
+        self.seqs.set(row, self.key.get(row), seq);
     }
 
     #[inline]
@@ -152,7 +172,7 @@ impl<'l> Row<'l> {
     }
 
     pub fn seq(self) -> Option<u64> {
-        self.ledger.rows.seq.get(self.number)
+        self.ledger.rows.seq(self.number)
     }
 
     pub fn poison(self) -> bool {

@@ -3,10 +3,14 @@
 //! A history has millions of records, so an operation is not kept as such: a track is a few packed lists of rows, and the
 //! times are read from the ledger. Whoever reads a track hands in the ledger that it was made of.
 
+use std::cmp::Reverse;
+use std::iter::{Peekable, Zip};
+
 use crate::clock::Nanos;
 use crate::ledger::{Ledger, Row, Sent, Tp};
 use crate::plan::TopicPartition;
 
+use super::in_order::InOrder;
 use super::packed::{Numbers, Packed};
 
 /// Which half of the service.
@@ -70,7 +74,9 @@ pub struct Track {
     pub stream: Stream,
     /// Rows in the order in which their operations were due.
     rows: Packed,
-    /// On the effect stream: of each operation the row whose effect counts as its own, plus 1; 0: none.
+    /// On the effect stream: operations, by their place among `rows`, for which not their own effect counts.
+    behind: Packed,
+    /// Of each of those the row whose effect does, plus 1; 0: none.
     newest: Packed,
     /// Rows in the order of their successes: acknowledgements, or effects and dead letters.
     successes: Packed,
@@ -84,8 +90,11 @@ impl Track {
 
     fn range<'a>(&'a self, ledger: &'a Ledger, first: usize, last: usize) -> Ops<'a> {
         let last = last.min(self.rows.len());
-        let (rows, newest) = (self.rows.range(first, last), self.newest.range(first, last));
-        Ops { ledger, track: self, last, rows, newest }
+        let rows = self.rows.range(first, last);
+        let from = self.behind.partition_point(|at| (at as usize) < first);
+        let rest = |list: &'a Packed| list.range(from, list.len());
+        let behind = rest(&self.behind).zip(rest(&self.newest));
+        Ops { ledger, track: self, last, rows, behind: behind.peekable() }
     }
 
     pub fn len(&self) -> usize {
@@ -147,7 +156,7 @@ pub struct Ops<'a> {
     /// Excluded.
     last: usize,
     rows: Numbers<'a>,
-    newest: Numbers<'a>,
+    behind: Peekable<Zip<Numbers<'a>, Numbers<'a>>>,
 }
 
 impl Ops<'_> {
@@ -162,12 +171,17 @@ impl Iterator for Ops<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Op> {
-        let row = self.ledger.row(self.rows.next()?);
+        let at = self.last - self.rows.len();
+        let number = self.rows.next()?;
+        let row = self.ledger.row(number);
         let due = due(self.track.stream, row);
         Some(match self.track.stream {
             Stream::Send => Op { due, done: row.acked(), error: row.acked().is_none() },
             Stream::Effect => {
-                let newest = self.newest.next().and_then(|row| row.checked_sub(1));
+                let newest = match self.behind.next_if(|(behind, _)| *behind as usize == at) {
+                    Some((_, newest)) => newest.checked_sub(1),
+                    None => Some(number),
+                };
                 Op { due, done: newest.and_then(|row| self.ledger.row(row).served_at()), error: false }
             }
         })
@@ -234,10 +248,10 @@ pub fn tracks(ledger: &Ledger, input: &str, from: Nanos, until: Nanos) -> Vec<Tr
     for tp in effects {
         let own = ledger.first_acks_in(tp).filter(|place| homes.of_row(ledger.row(place.row)) == Some(tp));
         let own = own.filter_map(|place| Some(Served::of(ledger.row(place.row), acked(place.row)?, place.offset)));
-        let mut served: Vec<Served> = own.collect();
-        served.extend(strays.iter().filter(|(home, _)| *home == tp.index()).map(|(_, served)| *served));
-        if !served.is_empty() {
-            tracks.push(effect_track(ledger, ledger.tps.name(tp), served));
+        let strays = strays.iter().filter(|(home, _)| *home == tp.index()).map(|(_, served)| *served);
+        let log = in_log_order(own, strays.collect());
+        if log.len() > 0 {
+            tracks.push(effect_track(ledger, ledger.tps.name(tp), &log));
         }
     }
     tracks.sort_by(|a, b| (a.stream, &a.tp).cmp(&(b.stream, &b.tp)));
@@ -264,60 +278,92 @@ impl Homes {
 
 fn send_track(ledger: &Ledger, tp: &TopicPartition, mut rows: Packed) -> Track {
     let due = |number: u32| due(Stream::Send, ledger.row(number));
-    if rows.iter().map(due).is_sorted() {
-        rows = rows.finished();
+    rows = if rows.iter().map(due).is_sorted() {
+        rows.finished()
     } else {
-        let mut sorted: Vec<u32> = rows.iter().collect();
-        sorted.sort_by_key(|number| due(*number));
-        rows = sorted.into_iter().collect();
-    }
-    let acked = rows.iter().filter_map(|number| Some((ledger.row(number).acked()?, number)));
-    let successes = by_time(acked.collect());
-    Track { tp: tp.clone(), stream: Stream::Send, rows, newest: Packed::default(), successes }
+        by_time(rows.iter().map(|number| (due(number), number)))
+    };
+    let successes = by_time(rows.iter().filter_map(|number| Some((ledger.row(number).acked()?, number))));
+    let (tp, stream) = (tp.clone(), Stream::Send);
+    Track { tp, stream, rows, behind: Packed::default(), newest: Packed::default(), successes }
 }
 
-fn by_time(mut rows: Vec<(Nanos, u32)>) -> Packed {
-    rows.sort_unstable();
-    rows.into_iter().map(|(_, row)| row).collect()
+fn by_time(rows: impl Iterator<Item = (Nanos, u32)> + Clone) -> Packed {
+    InOrder::of(rows).map(|(_, row)| row).collect()
 }
 
-/// A record that was acknowledged, at its place in the log.
-#[derive(Clone, Copy)]
+/// A record that was acknowledged, at its place in the log: ordered as in the log, or as nearly as can be told.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Served {
     offset: i64,
     acked: Nanos,
     row: u32,
-    /// The row whose effect counts as its own, plus 1.
-    newest: u32,
 }
 
 impl Served {
     fn of(row: Row<'_>, acked: Nanos, offset: i64) -> Self {
-        Self { offset, acked, row: row.number, newest: 0 }
-    }
-
-    /// In the log, or as nearly as can be told.
-    fn order(&self) -> (i64, Nanos, u32) {
-        (self.offset, self.acked, self.row)
+        Self { offset, acked, row: row.number }
     }
 }
 
-fn effect_track(ledger: &Ledger, tp: &TopicPartition, mut served: Vec<Served>) -> Track {
-    served.sort_unstable_by_key(Served::order);
-    let mut newest = None::<(Nanos, u32)>;
-    for record in served.iter_mut().rev() {
-        if let Some(t) = ledger.row(record.row).served_at()
-            && newest.is_none_or(|(first, _)| t < first)
-        {
-            newest = Some((t, record.row + 1));
-        }
-        record.newest = newest.map_or(0, |(_, row)| row);
+/// The rows of one topic partition as they stand in its log. Its `own` come by offset.
+fn in_log_order(own: impl Iterator<Item = Served>, mut strays: Vec<Served>) -> Packed {
+    strays.sort_unstable();
+    let (mut own, mut strays) = (own.peekable(), strays.into_iter().peekable());
+    let (mut log, mut there) = (Packed::default(), Vec::new());
+    while let Some(offset) = own.peek().into_iter().chain(strays.peek()).map(|record| record.offset).min() {
+        there.extend(std::iter::from_fn(|| own.next_if(|record| record.offset == offset)));
+        there.extend(std::iter::from_fn(|| strays.next_if(|record| record.offset == offset)));
+        there.sort_unstable();
+        there.drain(..).for_each(|record| log.push(record.row));
     }
+    log.finished()
+}
+
+/// Records of a log that are looked at together, from the last to the first.
+const BLOCK: usize = 1 << 12;
+
+/// The rows of a log in its order, each with the row whose effect counts as its own, plus 1; 0: none. Of effects at the
+/// same time its own.
+fn with_newest<'a>(ledger: &'a Ledger, log: &'a Packed) -> impl Iterator<Item = (u32, u32)> + Clone + use<'a> {
+    let served = |row: u32| Some((ledger.row(row).served_at()?, row));
+    let blocks = log.len().div_ceil(BLOCK);
+    let block = |at: usize| log.range(BLOCK * at, BLOCK * (at + 1));
+    // Of each block and all later ones the first that was served.
+    let mut firsts = vec![None; blocks + 1];
+    for at in (0..blocks).rev() {
+        firsts[at] = block(at).filter_map(served).chain(firsts[at + 1]).min();
+    }
+    (0..blocks).flat_map(move |at| {
+        let mut rows: Vec<(u32, u32)> = block(at).map(|row| (row, 0)).collect();
+        let mut newest = firsts[at + 1];
+        for (row, counts) in rows.iter_mut().rev() {
+            if let Some(own) = served(*row)
+                && newest.is_none_or(|(first, _)| own.0 <= first)
+            {
+                newest = Some(own);
+            }
+            *counts = newest.map_or(0, |(_, row)| row + 1);
+        }
+        rows
+    })
+}
+
+fn effect_track(ledger: &Ledger, tp: &TopicPartition, log: &Packed) -> Track {
     // Of two that were acknowledged at the same time the one that stands later in the log comes first.
-    served.sort_unstable_by(|a, b| (a.acked, b.order()).cmp(&(b.acked, a.order())));
-    let rows = served.iter().map(|record| record.row).collect();
-    let newest = served.iter().map(|record| record.newest).collect();
-    let times = served.iter().filter_map(|record| Some((ledger.row(record.row).served_at()?, record.row)));
-    let successes = by_time(times.collect());
-    Track { tp: tp.clone(), stream: Stream::Effect, rows, newest, successes }
+    let acked = with_newest(ledger, log).zip(0u32..).map(|((row, newest), at)| {
+        let acked = due(Stream::Effect, ledger.row(row));
+        (acked, Reverse(at), row, newest)
+    });
+    let (mut rows, mut behind, mut newest) = (Packed::default(), Packed::default(), Packed::default());
+    for (_, _, row, counts) in InOrder::of(acked) {
+        if counts != row + 1 {
+            behind.push(rows.len() as u32);
+            newest.push(counts);
+        }
+        rows.push(row);
+    }
+    let successes = by_time(log.iter().filter_map(|row| Some((ledger.row(row).served_at()?, row))));
+    let (tp, stream) = (tp.clone(), Stream::Effect);
+    Track { tp, stream, rows: rows.finished(), behind: behind.finished(), newest: newest.finished(), successes }
 }
