@@ -5,7 +5,7 @@
 //!
 //! A history has millions of records, and nearly all of them are sent once, acknowledged once, found once and served once.
 //! So a row is a few packed numbers ([`rows`]), the places are arrays by offset ([`board`]), and whatever is rare (a second
-//! acknowledgement, a delivery again, a dead letter) stands in a side table: about 31 bytes a record in all.
+//! acknowledgement, a delivery again, a dead letter) stands in a side table: about 24 bytes a record in all.
 
 mod board;
 mod column;

@@ -44,6 +44,12 @@ impl Seqs {
     fn multiple(&self, row: u32, key: Option<u32>) -> u32 {
         let steps = self.keys.get(place(key)).and_then(|at| self.steps.get(at.checked_sub(1)? as usize));
         let Some(steps) = steps else { return 0 };
+        // While a history is read it is nearly always the last.
+        if let Some((first, multiple)) = steps.last()
+            && *first <= row
+        {
+            return *multiple;
+        }
         let before = steps.partition_point(|(first, _)| *first <= row);
         before.checked_sub(1).map_or(0, |latest| steps[latest].1)
     }

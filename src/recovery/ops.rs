@@ -234,9 +234,8 @@ pub fn tracks(ledger: &Ledger, input: &str, from: Nanos, until: Nanos) -> Vec<Tr
     if timed {
         for (number, offset, at) in ledger.first_acks() {
             let row = ledger.row(number);
-            let Some(home) = homes.of_row(row) else { continue };
-            let Some(acked) = acked(number) else { continue };
-            if at != Some(home) {
+            let Some(home) = homes.of_row(row).filter(|home| at != Some(*home)) else { continue };
+            if let Some(acked) = acked(number) {
                 strays.push((home.index(), Served::of(row, acked, offset)));
             }
         }
@@ -323,9 +322,9 @@ fn in_log_order(own: impl Iterator<Item = Served>, mut strays: Vec<Served>) -> P
 /// Records of a log that are looked at together, from the last to the first.
 const BLOCK: usize = 1 << 12;
 
-/// The rows of a log in its order, each with the row whose effect counts as its own, plus 1; 0: none. Of effects at the
-/// same time its own.
-fn with_newest<'a>(ledger: &'a Ledger, log: &'a Packed) -> impl Iterator<Item = (u32, u32)> + Clone + use<'a> {
+/// The places in a log whose own effect does not count as theirs, each with the row whose effect does, plus 1; 0: none.
+/// Of effects at the same time the own one counts.
+fn overtaken(ledger: &Ledger, log: &Packed) -> Vec<(u32, u32)> {
     let served = |row: u32| Some((ledger.row(row).served_at()?, row));
     let blocks = log.len().div_ceil(BLOCK);
     let block = |at: usize| log.range(BLOCK * at, BLOCK * (at + 1));
@@ -334,32 +333,31 @@ fn with_newest<'a>(ledger: &'a Ledger, log: &'a Packed) -> impl Iterator<Item = 
     for at in (0..blocks).rev() {
         firsts[at] = block(at).filter_map(served).chain(firsts[at + 1]).min();
     }
-    (0..blocks).flat_map(move |at| {
-        let mut rows: Vec<(u32, u32)> = block(at).map(|row| (row, 0)).collect();
-        let mut newest = firsts[at + 1];
-        for (row, counts) in rows.iter_mut().rev() {
-            if let Some(own) = served(*row)
-                && newest.is_none_or(|(first, _)| own.0 <= first)
-            {
-                newest = Some(own);
+    let (mut found, mut rows) = (Vec::new(), Vec::with_capacity(BLOCK));
+    for at in 0..blocks {
+        rows.extend(block(at).zip((BLOCK * at) as u32..));
+        let (known, mut newest) = (found.len(), firsts[at + 1]);
+        for (row, place) in rows.drain(..).rev() {
+            match served(row) {
+                Some(own) if newest.is_none_or(|(first, _)| own.0 <= first) => newest = Some(own),
+                _ => found.push((place, newest.map_or(0, |(_, row)| row + 1))),
             }
-            *counts = newest.map_or(0, |(_, row)| row + 1);
         }
-        rows
-    })
+        found[known..].reverse();
+    }
+    found
 }
 
 fn effect_track(ledger: &Ledger, tp: &TopicPartition, log: &Packed) -> Track {
+    let overtaken = overtaken(ledger, log);
     // Of two that were acknowledged at the same time the one that stands later in the log comes first.
-    let acked = with_newest(ledger, log).zip(0u32..).map(|((row, newest), at)| {
-        let acked = due(Stream::Effect, ledger.row(row));
-        (acked, Reverse(at), row, newest)
-    });
+    let acked = log.iter().zip(0u32..);
+    let acked = acked.map(|(row, place)| (due(Stream::Effect, ledger.row(row)), Reverse(place), row));
     let (mut rows, mut behind, mut newest) = (Packed::default(), Packed::default(), Packed::default());
-    for (_, _, row, counts) in InOrder::of(acked) {
-        if counts != row + 1 {
+    for (_, Reverse(place), row) in InOrder::of(acked) {
+        if let Ok(at) = overtaken.binary_search_by_key(&place, |(place, _)| *place) {
             behind.push(rows.len() as u32);
-            newest.push(counts);
+            newest.push(overtaken[at].1);
         }
         rows.push(row);
     }
