@@ -105,7 +105,7 @@ impl Slots {
             wide.push(match self {
                 Self::Narrow { bases, slots, .. } if slots.get(at) != EMPTY => {
                     let slot = u32::from(slots.get(at));
-                    bases[at / SHARING] + slot % NEAR | slot << SHIFT & SEEN
+                    (bases[at / SHARING] + slot % NEAR) | slot << SHIFT & SEEN
                 }
                 _ => 0,
             });

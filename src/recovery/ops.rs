@@ -280,15 +280,18 @@ fn send_track(ledger: &Ledger, tp: &TopicPartition, mut rows: Packed) -> Track {
     rows = if rows.iter().map(due).is_sorted() {
         rows.finished()
     } else {
-        by_time(rows.iter().map(|number| (due(number), number)))
+        by_time(&rows, rows.iter().map(|number| (due(number), number)))
     };
-    let successes = by_time(rows.iter().filter_map(|number| Some((ledger.row(number).acked()?, number))));
+    let successes = by_time(&rows, rows.iter().filter_map(|number| Some((ledger.row(number).acked()?, number))));
     let (tp, stream) = (tp.clone(), Stream::Send);
     Track { tp, stream, rows, behind: Packed::default(), newest: Packed::default(), successes }
 }
 
-fn by_time(rows: impl Iterator<Item = (Nanos, u32)> + Clone) -> Packed {
-    InOrder::of(rows).map(|(_, row)| row).collect()
+/// In the order of their times, which `list` is nearly in.
+fn by_time(list: &Packed, rows: impl Iterator<Item = (Nanos, u32)> + Clone) -> Packed {
+    let mut packed = Packed::like(list);
+    packed.extend(InOrder::of(rows).map(|(_, row)| row));
+    packed.finished()
 }
 
 /// A record that was acknowledged, at its place in the log: ordered as in the log, or as nearly as can be told.
@@ -353,7 +356,7 @@ fn effect_track(ledger: &Ledger, tp: &TopicPartition, log: &Packed) -> Track {
     // Of two that were acknowledged at the same time the one that stands later in the log comes first.
     let acked = log.iter().zip(0u32..);
     let acked = acked.map(|(row, place)| (due(Stream::Effect, ledger.row(row)), Reverse(place), row));
-    let (mut rows, mut behind, mut newest) = (Packed::default(), Packed::default(), Packed::default());
+    let (mut rows, mut behind, mut newest) = (Packed::like(log), Packed::default(), Packed::default());
     for (_, Reverse(place), row) in InOrder::of(acked) {
         if let Ok(at) = overtaken.binary_search_by_key(&place, |(place, _)| *place) {
             behind.push(rows.len() as u32);
@@ -361,7 +364,7 @@ fn effect_track(ledger: &Ledger, tp: &TopicPartition, log: &Packed) -> Track {
         }
         rows.push(row);
     }
-    let successes = by_time(log.iter().filter_map(|row| Some((ledger.row(row).served_at()?, row))));
+    let successes = by_time(log, log.iter().filter_map(|row| Some((ledger.row(row).served_at()?, row))));
     let (tp, stream) = (tp.clone(), Stream::Effect);
     Track { tp, stream, rows: rows.finished(), behind: behind.finished(), newest: newest.finished(), successes }
 }

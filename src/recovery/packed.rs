@@ -2,7 +2,7 @@
 //! in the order of a list, and not written down a second time.
 
 /// Numbers from one entry point to the next.
-const BLOCK: usize = 128;
+const BLOCK: usize = 256;
 
 /// Row numbers in any order; near neighbours cost one byte, far ones up to five.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,13 @@ impl Packed {
         self.bytes.push(rest as u8);
         self.latest = number;
         self.len += 1;
+    }
+
+    /// Empty, with room for about what the other list takes: one that doubles as it grows leaves holes in the heap.
+    pub fn like(other: &Self) -> Self {
+        let room = other.bytes.len() + other.bytes.len() / 16;
+        let bytes = Vec::with_capacity(room);
+        Self { bytes, entries: Vec::with_capacity(other.entries.len()), len: 0, latest: 0 }
     }
 
     /// No more will come: gives back what growing took too much.
@@ -73,10 +80,16 @@ impl Packed {
     }
 }
 
+impl Extend<u32> for Packed {
+    fn extend<I: IntoIterator<Item = u32>>(&mut self, numbers: I) {
+        numbers.into_iter().for_each(|number| self.push(number));
+    }
+}
+
 impl FromIterator<u32> for Packed {
     fn from_iter<I: IntoIterator<Item = u32>>(numbers: I) -> Self {
         let mut packed = Self::default();
-        numbers.into_iter().for_each(|number| packed.push(number));
+        packed.extend(numbers);
         packed.finished()
     }
 }
