@@ -83,7 +83,12 @@ pub(super) fn environment(
         ),
         (
             "advertised.listeners",
-            format!("SUBJECT://127.0.0.1:{subject},DIRECT://127.0.0.1:{direct},INTERNAL://{inner}:{INTERNAL}"),
+            // A controller without a name here tells its container's, which is found on the clients' network too: the
+            // quorum would go on around a cut between brokers.
+            format!(
+                "SUBJECT://127.0.0.1:{subject},DIRECT://127.0.0.1:{direct},INTERNAL://{inner}:{INTERNAL},\
+                 CONTROLLER://{inner}:{CONTROLLER}"
+            ),
         ),
         (
             "listener.security.protocol.map",
@@ -153,7 +158,7 @@ mod tests {
         let env = environment(&plan(3, &[]), 2, PORTS, "id");
         assert_eq!(
             env["KAFKA_ADVERTISED_LISTENERS"],
-            "SUBJECT://127.0.0.1:21001,DIRECT://127.0.0.1:21002,INTERNAL://broker-2:9095"
+            "SUBJECT://127.0.0.1:21001,DIRECT://127.0.0.1:21002,INTERNAL://broker-2:9095,CONTROLLER://broker-2:9093"
         );
         assert_eq!(env["KAFKA_CONTROLLER_QUORUM_VOTERS"], "1@broker-1:9093,2@broker-2:9093,3@broker-3:9093");
     }
