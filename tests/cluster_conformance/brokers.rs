@@ -16,6 +16,7 @@ pub fn cases() -> Vec<Case> {
         case("a_stopped_broker_hands_its_leaders_over", stop),
         case("a_paused_broker_is_silent_until_resumed", pause),
         case("an_isolated_broker_answers_but_falls_out_of_sync", isolate),
+        case("an_isolated_controller_is_replaced_and_falls_out_of_sync", isolate_controller),
     ]
 }
 
@@ -131,6 +132,14 @@ async fn pause(shared: Shared) -> Outcome {
 }
 
 async fn isolate(shared: Shared) -> Outcome {
+    isolated(shared, false).await
+}
+
+async fn isolate_controller(shared: Shared) -> Outcome {
+    isolated(shared, true).await
+}
+
+async fn isolated(shared: Shared, controls: bool) -> Outcome {
     let cluster = shared.lease().await?;
     if !shared.is_kafka() {
         // Mock brokers do not talk to each other: there is nothing to cut.
@@ -140,7 +149,7 @@ async fn isolate(shared: Shared) -> Outcome {
     }
     cluster.reset_topics(&topic("orders")).await?;
     let controller = cluster.controller().await?;
-    let victim = cluster.brokers().into_iter().find(|id| *id != controller).ok_or("one broker")?;
+    let victim = cluster.brokers().into_iter().find(|id| (*id == controller) == controls).ok_or("one broker")?;
     let clock = Clock::start();
     cluster.isolate(victim).await?;
     let subject = cluster.probe(victim, View::Subject, LATE).await;
@@ -153,11 +162,15 @@ async fn isolate(shared: Shared) -> Outcome {
         }
     }
     let shrunk = Duration::from_nanos(clock.now());
+    let next = cluster.controller().await;
     cluster.rejoin(victim).await?;
     cluster.verify_healthy(LATE).await?;
     println!("    out of sync after {shrunk:?}, back after {:?}", Duration::from_nanos(clock.now()) - shrunk);
     subject?;
     direct?;
     ensure!(isr.iter().all(|(_, isr)| !isr.contains(&victim)), "still in sync: {isr:?}");
+    // Whom the others do not hear does not lead them.
+    let next = next?;
+    ensure!(next != victim, "broker {next} is still the controller");
     Ok(())
 }

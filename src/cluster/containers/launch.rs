@@ -179,7 +179,7 @@ impl ContainerCluster {
         let [kafka, toxiproxy] = [0, 1].map(|i| self.info.images[i].name.as_str());
         let cluster_id = cluster_id(&self.networks[0]);
         let started = join_all(self.nodes.iter().flat_map(|node| {
-            let environment = settings::environment(plan, node.id, node.ports, &cluster_id);
+            let environment = settings::environment(plan, split_image(kafka).1, node.id, node.ports, &cluster_id);
             let broker = self.container(
                 kafka,
                 &node.broker,

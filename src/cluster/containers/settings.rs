@@ -59,9 +59,21 @@ fn with_names(properties: &mut BTreeMap<String, String>) {
     properties.extend(named.map(|(name, value)| (name.to_owned(), value.to_owned())));
 }
 
-/// The environment of one broker's container.
+/// Whether brokers of this version, an image's tag, take a controller's address among those that they tell: from 3.9 on.
+/// Before, controllers had no names but those in the list of voters. What is no version is taken for a new one.
+fn advertises_controllers(tag: &str) -> bool {
+    let mut numbers = tag.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) => (major, minor) >= (3, 9),
+        (Some(major), None) => major > 3,
+        _ => true,
+    }
+}
+
+/// The environment of one broker's container, from the image with this tag.
 pub(super) fn environment(
     plan: &ClusterPlan,
+    tag: &str,
     broker: u32,
     ports: HostPorts,
     cluster_id: &str,
@@ -71,6 +83,13 @@ pub(super) fn environment(
     let voters: Vec<String> = (1..=plan.brokers).map(|id| format!("{id}@{}:{CONTROLLER}", inner_name(id))).collect();
     let HostPorts { subject, direct, .. } = ports;
     let inner = inner_name(broker);
+    let mut advertised =
+        format!("SUBJECT://127.0.0.1:{subject},DIRECT://127.0.0.1:{direct},INTERNAL://{inner}:{INTERNAL}");
+    if advertises_controllers(tag) {
+        // A controller without a name here tells its container's, which is found on the clients' network too: the quorum
+        // would go on around a cut between brokers.
+        advertised += &format!(",CONTROLLER://{inner}:{CONTROLLER}");
+    }
     let mut properties: BTreeMap<String, String> = [
         ("process.roles", "broker,controller".to_owned()),
         ("node.id", broker.to_string()),
@@ -81,15 +100,7 @@ pub(super) fn environment(
             "listeners",
             format!("SUBJECT://:{SUBJECT},DIRECT://:{DIRECT},INTERNAL://:{INTERNAL},CONTROLLER://:{CONTROLLER}"),
         ),
-        (
-            "advertised.listeners",
-            // A controller without a name here tells its container's, which is found on the clients' network too: the
-            // quorum would go on around a cut between brokers.
-            format!(
-                "SUBJECT://127.0.0.1:{subject},DIRECT://127.0.0.1:{direct},INTERNAL://{inner}:{INTERNAL},\
-                 CONTROLLER://{inner}:{CONTROLLER}"
-            ),
-        ),
+        ("advertised.listeners", advertised),
         (
             "listener.security.protocol.map",
             "SUBJECT:PLAINTEXT,DIRECT:PLAINTEXT,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
@@ -155,7 +166,7 @@ mod tests {
 
     #[test]
     fn each_path_advertises_its_own_address() {
-        let env = environment(&plan(3, &[]), 2, PORTS, "id");
+        let env = environment(&plan(3, &[]), "4.1.0", 2, PORTS, "id");
         assert_eq!(
             env["KAFKA_ADVERTISED_LISTENERS"],
             "SUBJECT://127.0.0.1:21001,DIRECT://127.0.0.1:21002,INTERNAL://broker-2:9095,CONTROLLER://broker-2:9093"
@@ -164,8 +175,18 @@ mod tests {
     }
 
     #[test]
+    fn controllers_are_advertised_where_the_version_takes_it() {
+        for (tag, told) in
+            [("3.8.1", false), ("3.9.0", true), ("4.1.0", true), ("3", false), ("latest", true), ("7.6-x", true)]
+        {
+            let env = environment(&plan(3, &[]), tag, 1, PORTS, "id");
+            assert_eq!(env["KAFKA_ADVERTISED_LISTENERS"].contains("CONTROLLER"), told, "{tag}");
+        }
+    }
+
+    #[test]
     fn neither_addresses_nor_failed_look_ups_are_remembered() {
-        let env = environment(&plan(1, &[]), 1, PORTS, "id");
+        let env = environment(&plan(1, &[]), "4.1.0", 1, PORTS, "id");
         let (file, text) = SECURITY_FILE;
         assert_eq!(env["KAFKA_OPTS"], format!("-Dsun.net.inetaddr.ttl=0 -Djava.security.properties={file}"));
         assert_eq!(text, "networkaddress.cache.negative.ttl=0\n");
@@ -174,17 +195,17 @@ mod tests {
     #[test]
     fn with_an_authorizer_brokers_have_a_name_and_clients_have_none() {
         let authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
-        let env = environment(&plan(1, &[(AUTHORIZER, authorizer)]), 1, PORTS, "id");
+        let env = environment(&plan(1, &[(AUTHORIZER, authorizer)]), "4.1.0", 1, PORTS, "id");
         assert_eq!(env["KAFKA_AUTHORIZER_CLASS_NAME"], authorizer);
         assert_eq!(env["KAFKA_SUPER_USERS"], "User:broker");
         let map = &env["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"];
         assert!(map.contains("SUBJECT:PLAINTEXT") && map.contains("CONTROLLER:SASL_PLAINTEXT"), "{map}");
-        assert!(!environment(&plan(1, &[]), 1, PORTS, "id").contains_key("KAFKA_SUPER_USERS"));
+        assert!(!environment(&plan(1, &[]), "4.1.0", 1, PORTS, "id").contains_key("KAFKA_SUPER_USERS"));
     }
 
     #[test]
     fn the_scenario_s_config_wins() {
-        let env = environment(&plan(1, &[("auto.create.topics.enable", "true")]), 1, PORTS, "id");
+        let env = environment(&plan(1, &[("auto.create.topics.enable", "true")]), "4.1.0", 1, PORTS, "id");
         assert_eq!(env["KAFKA_AUTO_CREATE_TOPICS_ENABLE"], "true");
         assert_eq!(env["KAFKA_OFFSETS_TOPIC_REPLICATION_FACTOR"], "1");
     }
