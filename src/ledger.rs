@@ -31,10 +31,11 @@ pub use rows::Row;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use board::{ACKED, Board, DELIVERED, FOUND};
+use board::Board;
 use index::{Ids, Keys};
 use parts::Parts;
 use rows::{Count, Flag, Rows};
+use slots::{ACKED, DELIVERED, FOUND};
 
 use crate::clock::Nanos;
 use crate::history::{Act, Event, Header, History, Line, Op, Outcome};
@@ -313,7 +314,7 @@ impl Ledger {
             self.rows.set_key(row, self.keys.of(key));
         }
         if let Some(seq) = seq
-            && self.rows.seq(row).is_none()
+            && !self.rows.has_seq(row)
         {
             self.rows.set_seq(row, seq);
         }

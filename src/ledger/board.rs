@@ -8,16 +8,7 @@ use std::collections::btree_map::Range;
 
 use super::Place;
 use super::index::Tp;
-use super::slots::{Marked, Slots, Stretch};
-
-/// How a record was seen at a place.
-pub(super) const ACKED: u32 = 1 << 29;
-pub(super) const FOUND: u32 = 1 << 30;
-pub(super) const DELIVERED: u32 = 1 << 31;
-pub(super) const SEEN: u32 = ACKED | FOUND | DELIVERED;
-
-/// Rows beyond it go to the map.
-pub(super) const ROWS: u32 = ACKED;
+use super::slots::{Marked, ROWS, Slots, Stretch, add};
 
 /// How far an array may grow beyond twice what stands in it.
 const GAP: usize = 1 << 16;
@@ -107,12 +98,6 @@ impl Shelf {
     }
 }
 
-fn add(marks: &mut u32, mark: u32) -> bool {
-    let fresh = *marks & mark == 0;
-    *marks |= mark;
-    fresh
-}
-
 /// Places of one topic partition in order.
 #[derive(Debug, Default)]
 pub(super) struct Places<'b> {
@@ -172,6 +157,7 @@ impl Iterator for Places<'_> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::slots::{ACKED, DELIVERED, FOUND};
     use super::*;
 
     proptest! {

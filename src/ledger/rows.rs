@@ -92,6 +92,10 @@ impl Rows {
         self.seqs.get(row, self.key.get(row))
     }
 
+    pub fn has_seq(&self, row: u32) -> bool {
+        self.seqs.has(row)
+    }
+
     pub fn set_seq(&mut self, row: u32, seq: u64) {
         self.seqs.set(row, self.key.get(row), seq);
     }

@@ -30,6 +30,11 @@ impl Seqs {
         self.beyond.push(NONE);
     }
 
+    #[inline]
+    pub fn has(&self, row: u32) -> bool {
+        self.beyond.get(row as usize) != NONE
+    }
+
     /// The number of a row, whose key must be the one with which it was set.
     #[inline]
     pub fn get(&self, row: u32, key: Option<u32>) -> Option<u64> {

@@ -1,8 +1,16 @@
 //! The array behind a topic partition's places: a row and its marks at each index, in two bytes while rows that stand
 //! together were sent together, in four as soon as too many do not.
 
-use super::board::{ROWS, SEEN};
 use super::column::Column;
+
+/// How a record was seen at a place.
+pub(super) const ACKED: u32 = 1 << 29;
+pub(super) const FOUND: u32 = 1 << 30;
+pub(super) const DELIVERED: u32 = 1 << 31;
+const SEEN: u32 = ACKED | FOUND | DELIVERED;
+
+/// Rows beyond it have no room beside the marks.
+pub(super) const ROWS: u32 = ACKED;
 
 /// No slot without a mark is ever written.
 const EMPTY: u16 = 0;
@@ -69,7 +77,7 @@ impl Slots {
             let (base, slot) = (&mut bases[at / SHARING], slots.at(at));
             if *slot != EMPTY {
                 let own = *base + u32::from(*slot) % NEAR == row;
-                return if own { add(slot, (mark >> SHIFT) as u16) } else { Marked::Not };
+                return if own { Marked::Known(add(slot, (mark >> SHIFT) as u16)) } else { Marked::Not };
             }
             if *base == OPEN {
                 *base = row.saturating_sub(BEFORE);
@@ -94,7 +102,7 @@ impl Slots {
                 *slot = row | mark;
                 Marked::New
             }
-            known if known & !SEEN == row => add(slot, mark),
+            known if known & !SEEN == row => Marked::Known(add(slot, mark)),
             _ => Marked::Not,
         }
     }
@@ -131,9 +139,10 @@ impl Slots {
     }
 }
 
-fn add<T: Copy + PartialEq + std::ops::BitOr<Output = T>>(marks: &mut T, mark: T) -> Marked {
+/// True: it was not there before.
+pub(super) fn add<T: Copy + PartialEq + std::ops::BitOr<Output = T>>(marks: &mut T, mark: T) -> bool {
     let before = std::mem::replace(marks, *marks | mark);
-    Marked::Known(before != *marks)
+    before != *marks
 }
 
 /// Slots that stand together.
@@ -178,7 +187,6 @@ impl Stretch<'_> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::board::{ACKED, DELIVERED, FOUND};
     use super::*;
 
     fn narrow(slots: &Slots) -> bool {
