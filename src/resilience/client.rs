@@ -11,7 +11,7 @@ use rdkafka::types::RDKafkaConfRes;
 
 pub use super::settings::{ClientRole, RECOVERY};
 
-use super::settings::client::role_of;
+use super::settings::client::{ALIASES, role_of};
 
 /// Everything tuned for recovery, for producers and consumers together; [`client_config`] picks what fits a role. It is
 /// what `Settings::client` starts from.
@@ -41,6 +41,12 @@ pub fn client_config(
     let classic = protocol.is_none_or(|name| name == "classic");
     properties.retain(|name, _| fits(name) && (classic || !CLASSIC_GROUPS_ONLY.contains(&name.as_str())));
     properties.extend(overrides.clone());
+    // librdkafka takes both names of a property, in no order that could be relied on. Ours are the first: who says the other one means it.
+    for (name, other) in ALIASES {
+        if properties.contains_key(other) {
+            properties.remove(if overrides.contains_key(name) { other } else { name });
+        }
+    }
     let mut config = ClientConfig::new();
     for (name, value) in properties {
         config.set(name, value);
@@ -141,6 +147,26 @@ mod tests {
         assert_eq!(config.get("socket.timeout.ms"), Some("9000"));
         assert_eq!(config.get("retry.backoff.ms"), Some("70"));
         assert_eq!(config.get("reconnect.backoff.max.ms"), Some("50"));
+    }
+
+    #[test]
+    fn a_property_s_other_name_replaces_ours_and_the_nearer_layer_wins() {
+        const LONG: &str = "max.in.flight.requests.per.connection";
+        let of = |settings: &[(&str, &str)], overrides: &[(&str, &str)]| {
+            let mut all = recovery_client_properties();
+            all.extend(map(settings));
+            let config = client_config(ClientRole::Producer, &all, &map(overrides));
+            [LONG, "max.in.flight"].map(|name| config.get(name).map(str::to_owned))
+        };
+        let said = |value: &str| Some(value.to_owned());
+        assert_eq!(of(&[], &[]), [said("1"), None]);
+        assert_eq!(of(&[("max.in.flight", "4")], &[]), [None, said("4")]);
+        assert_eq!(of(&[], &[("max.in.flight", "3")]), [None, said("3")]);
+        assert_eq!(of(&[("max.in.flight", "4")], &[(LONG, "2")]), [said("2"), None]);
+        for (name, other) in ALIASES {
+            assert!(check_property(other, "2").is_ok(), "{other}");
+            assert!(recovery_client_properties().contains_key(name), "{name}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod lifecycle;
 mod links;
 mod log;
 mod lost_fault;
+mod producer;
 
 /// Short enough to wait for what does not come.
 pub const SOON: Duration = Duration::from_millis(700);
@@ -141,6 +142,7 @@ fn main() -> ExitCode {
     let of_containers = both()
         .chain(links::container_cases())
         .chain(isolation::container_cases())
+        .chain(producer::container_cases())
         .chain(lifecycle::cases())
         .map(|case| (containers.clone(), case));
     let trials = of_embedded.chain(of_containers).map(|(shared, Case { name, body })| {

@@ -44,6 +44,13 @@ pub const RECOVERY: &[ClientProperty] = &[
         reason: "said aloud: an acknowledged record is on all in-sync replicas",
     },
     ClientProperty {
+        key: "max.in.flight.requests.per.connection",
+        value: "1",
+        stock: "1000000",
+        role: Some(ClientRole::Producer),
+        reason: "with more (5 with idempotence) librdkafka 2.12 takes a new epoch when a request follows a rejected one, and what other partitions sent again before that is in the log twice (librdkafka #4953)",
+    },
+    ClientProperty {
         key: "reconnect.backoff.ms",
         value: "10",
         stock: "100",
@@ -192,6 +199,13 @@ pub const RECOVERY: &[ClientProperty] = &[
     },
 ];
 
+/// Other names that librdkafka has for properties of [`RECOVERY`].
+pub(in crate::resilience) const ALIASES: [(&str, &str); 3] = [
+    ("acks", "request.required.acks"),
+    ("max.in.flight.requests.per.connection", "max.in.flight"),
+    ("message.timeout.ms", "delivery.timeout.ms"),
+];
+
 /// The client that a property belongs to, if it is one of [`RECOVERY`] and not both's, or a known one of others.
 pub(in crate::resilience) fn role_of(key: &str) -> Option<ClientRole> {
     if let Some(chosen) = RECOVERY.iter().find(|property| property.key == key) {
@@ -214,6 +228,7 @@ const PRODUCER_ONLY: &[&str] = &[
     "delivery.timeout.ms",
     "enable.gapless.guarantee",
     "linger.ms",
+    "max.in.flight",
     "message.send.max.retries",
     "partitioner",
     "queue.buffering.backpressure.threshold",

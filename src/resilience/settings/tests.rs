@@ -81,6 +81,8 @@ fn client_properties_are_the_table_each_with_a_reason() {
         assert!(value <= at_most, "{key} = {value}");
     }
     assert_eq!(client["enable.idempotence"], "true");
+    // Idempotence alone does not keep the promise: see `nothing_is_in_the_log_twice…` of the cluster's conformance suite.
+    assert_eq!(client["max.in.flight.requests.per.connection"], "1");
     for property in RECOVERY {
         assert!(property.reason.len() > 30, "{}", property.key);
     }
