@@ -84,9 +84,15 @@ impl Times {
     pub fn get(&self, row: u32) -> Option<Nanos> {
         match self.after.get(row as usize) {
             NONE => None,
-            WIDE => self.wide.get(&row).copied(),
+            WIDE => self.wide(row),
             after => Some(self.bases[row as usize / SHARING] + Nanos::from(after)),
         }
+    }
+
+    /// Apart, so that the rest is small enough to stand where it is asked for.
+    #[cold]
+    fn wide(&self, row: u32) -> Option<Nanos> {
+        self.wide.get(&row).copied()
     }
 
     pub fn set(&mut self, row: u32, t: Nanos) {

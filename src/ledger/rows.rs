@@ -103,9 +103,15 @@ impl Rows {
     #[inline]
     pub fn count(&self, row: u32, count: Count) -> u32 {
         match self.words.get(row as usize) >> count as u32 & MANY {
-            MANY => self.many.get(&(row, count as u8)).copied().unwrap_or(MANY),
+            MANY => self.many(row, count),
             few => few,
         }
+    }
+
+    /// Apart, so that the rest is small enough to stand where it is asked for.
+    #[cold]
+    fn many(&self, row: u32, count: Count) -> u32 {
+        self.many.get(&(row, count as u8)).copied().unwrap_or(MANY)
     }
 
     #[inline]

@@ -55,8 +55,8 @@ impl Analysis {
         let plan = history.header.plan.as_deref()?;
         let window = (plan.observation.window.as_nanos() as Nanos).max(1);
         let begin = marks.baseline.map_or(0, |(from, _)| from);
-        let last_due = ledger.rows().filter_map(|row| row.due()).max().unwrap_or(0);
-        let end = marks.end.unwrap_or(last_due + 1);
+        let after_all = || ledger.rows().filter_map(|row| row.due()).max().unwrap_or(0) + 1;
+        let end = marks.end.unwrap_or_else(after_all);
         let tracks = tracks(ledger, &history.header.topics.input, begin, end);
         let calm = calm(marks);
         let pooled = |stream| {
@@ -147,7 +147,7 @@ fn calm_ops<'a>(
     calm: Option<(Nanos, Nanos)>,
 ) -> impl Iterator<Item = Op> + use<'a> {
     let (from, to) = calm.unwrap_or((0, 0));
-    track.ops(ledger).filter(move |op| op.due >= from && op.done.is_some_and(|done| done < to))
+    track.due(ledger, from, to).filter(move |op| op.done.is_some_and(|done| done < to))
 }
 
 /// The *typical* p99 of operations, each list of them sorted by `due`: the median of its windows'. A service that is away for a fifth of the
@@ -155,10 +155,11 @@ fn calm_ops<'a>(
 fn typical_p99(lists: Vec<impl Iterator<Item = Op>>, window: Nanos) -> Option<Nanos> {
     let mut lists: Vec<_> = lists.into_iter().map(Iterator::peekable).collect();
     let (mut p99s, mut latencies) = (Vec::new(), Vec::new());
-    while let Some(now) = lists.iter_mut().filter_map(|list| Some(list.peek()?.due / window)).min() {
+    while let Some(first) = lists.iter_mut().filter_map(|list| Some(list.peek()?.due)).min() {
         latencies.clear();
+        let next_window = (first / window + 1).saturating_mul(window);
         for list in &mut lists {
-            while let Some(op) = list.next_if(|op| op.due / window == now) {
+            while let Some(op) = list.next_if(|op| op.due < next_window) {
                 latencies.extend(op.latency());
             }
         }
