@@ -276,14 +276,28 @@ pub fn text_header(headers: &Headers, name: &str) -> Option<String> {
 }
 
 /// Everything committed in a topic, up to where it ends now.
+/// Everything committed. A commit is answered before it is marked in the topics, and until then a reader's end is before
+/// it: so that every transaction is marked is waited for.
 fn read(bootstrap: &str, topic: &str) -> Result<Vec<Incoming>, KafkaError> {
-    let reader: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .set("group.id", "plain-reader")
-        .set("isolation.level", "read_committed")
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .create()?;
+    let reader = |isolation: &str| -> Result<BaseConsumer, KafkaError> {
+        ClientConfig::new()
+            .set("bootstrap.servers", bootstrap)
+            .set("group.id", "plain-reader")
+            .set("isolation.level", isolation)
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .create()
+    };
+    let (all, reader) = (reader("read_uncommitted")?, reader("read_committed")?);
+    let ends = |reader: &BaseConsumer| -> Result<Vec<i64>, KafkaError> {
+        (0..PARTITIONS).map(|partition| Ok(reader.fetch_watermarks(topic, partition, LATE)?.1)).collect()
+    };
+    for _ in 0..LATE.as_millis() / 20 {
+        if ends(&all)? == ends(&reader)? {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let mut open = BTreeSet::new();
     let mut list = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
