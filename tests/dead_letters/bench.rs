@@ -278,6 +278,7 @@ pub fn text_header(headers: &Headers, name: &str) -> Option<String> {
 /// Everything committed in a topic, up to where it ends now.
 /// Everything committed. A commit is answered before it is marked in the topics, and until then a reader's end is before
 /// it: so that every transaction is marked is waited for.
+#[allow(clippy::disallowed_methods, reason = "a pause between two looks at the fact that is waited for")]
 fn read(bootstrap: &str, topic: &str) -> Result<Vec<Incoming>, KafkaError> {
     let reader = |isolation: &str| -> Result<BaseConsumer, KafkaError> {
         ClientConfig::new()
