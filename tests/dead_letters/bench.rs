@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use seaworthy::cluster::{Cluster, View};
@@ -73,7 +73,14 @@ impl Bench {
 
     pub async fn read(&self, topic: String) -> Result<Vec<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
         let bootstrap = self.bootstrap.clone();
-        Ok(tokio::task::spawn_blocking(move || read(&bootstrap, &topic)).await??)
+        let settled = move || settle(&bootstrap, &topic).and_then(|()| read(&bootstrap, &topic));
+        Ok(tokio::task::spawn_blocking(settled).await??)
+    }
+
+    /// How many records are committed in a topic in which a transaction may be open.
+    pub async fn committed_so_far(&self, topic: String) -> Result<usize, Box<dyn std::error::Error + Send + Sync>> {
+        let bootstrap = self.bootstrap.clone();
+        Ok(tokio::task::spawn_blocking(move || read(&bootstrap, &topic)).await??.len())
     }
 
     /// The values in a topic, sorted.
@@ -275,30 +282,36 @@ pub fn text_header(headers: &Headers, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(value.as_deref()?).into_owned())
 }
 
-/// Everything committed in a topic, up to where it ends now.
-/// Everything committed. A commit is answered before it is marked in the topics, and until then a reader's end is before
-/// it: so that every transaction is marked is waited for.
+fn reader(bootstrap: &str, isolation: &str) -> Result<BaseConsumer, KafkaError> {
+    ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "plain-reader")
+        .set("isolation.level", isolation)
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .create()
+}
+
+/// Waits until no transaction is open in a topic. A commit is answered before it is marked in the topics, and until then the
+/// end of what is committed is before it.
 #[allow(clippy::disallowed_methods, reason = "a pause between two looks at the fact that is waited for")]
-fn read(bootstrap: &str, topic: &str) -> Result<Vec<Incoming>, KafkaError> {
-    let reader = |isolation: &str| -> Result<BaseConsumer, KafkaError> {
-        ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
-            .set("group.id", "plain-reader")
-            .set("isolation.level", isolation)
-            .set("enable.auto.commit", "false")
-            .set("enable.partition.eof", "true")
-            .create()
-    };
-    let (all, reader) = (reader("read_uncommitted")?, reader("read_committed")?);
+fn settle(bootstrap: &str, topic: &str) -> Result<(), KafkaError> {
+    let (all, committed) = (reader(bootstrap, "read_uncommitted")?, reader(bootstrap, "read_committed")?);
     let ends = |reader: &BaseConsumer| -> Result<Vec<i64>, KafkaError> {
         (0..PARTITIONS).map(|partition| Ok(reader.fetch_watermarks(topic, partition, LATE)?.1)).collect()
     };
     for _ in 0..LATE.as_millis() / 20 {
-        if ends(&all)? == ends(&reader)? {
-            break;
+        if ends(&all)? == ends(&committed)? {
+            return Ok(());
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+    Err(KafkaError::MetadataFetch(RDKafkaErrorCode::ConcurrentTransactions))
+}
+
+/// Everything committed in a topic, up to where that ends now.
+fn read(bootstrap: &str, topic: &str) -> Result<Vec<Incoming>, KafkaError> {
+    let reader = reader(bootstrap, "read_committed")?;
     let mut open = BTreeSet::new();
     let mut list = TopicPartitionList::new();
     for partition in 0..PARTITIONS {
