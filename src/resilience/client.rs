@@ -35,24 +35,31 @@ pub fn client_config(
     overrides: &BTreeMap<String, String>,
 ) -> ClientConfig {
     let fits = |name: &str| role_of(name).is_none_or(|its| its == role);
+    let (settings, overrides) = (by_first_names(settings), by_first_names(overrides));
     let mut properties = recovery_client_properties();
     properties.extend(settings.clone());
     let protocol = overrides.get("group.protocol").or_else(|| settings.get("group.protocol"));
     let classic = protocol.is_none_or(|name| name == "classic");
     properties.retain(|name, _| fits(name) && (classic || !CLASSIC_GROUPS_ONLY.contains(&name.as_str())));
-    properties.extend(overrides.clone());
-    // librdkafka takes both names of a property, in no order that could be relied on. Ours are the first: who says the other one means it.
-    for (name, other) in ALIASES {
-        if properties.contains_key(other) {
-            properties.remove(if overrides.contains_key(name) { other } else { name });
-        }
-    }
+    properties.extend(overrides);
     let mut config = ClientConfig::new();
     for (name, value) in properties {
         config.set(name, value);
     }
     set_log_level(&mut config);
     config
+}
+
+/// Properties by librdkafka's first names. It takes both names of one, in no order that could be relied on. The first ones are what is
+/// chosen here: who says the other one means it.
+fn by_first_names(properties: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut named = properties.clone();
+    for (first, other) in ALIASES {
+        if let Some(value) = named.remove(other) {
+            named.insert(first.to_owned(), value);
+        }
+    }
+    named
 }
 
 /// rdkafka sets a level of its own, by the `log` crate, which would hide what `debug` asks for: librdkafka's two are used
@@ -160,8 +167,8 @@ mod tests {
         };
         let said = |value: &str| Some(value.to_owned());
         assert_eq!(of(&[], &[]), [said("1"), None]);
-        assert_eq!(of(&[("max.in.flight", "4")], &[]), [None, said("4")]);
-        assert_eq!(of(&[], &[("max.in.flight", "3")]), [None, said("3")]);
+        assert_eq!(of(&[("max.in.flight", "4")], &[]), [said("4"), None]);
+        assert_eq!(of(&[], &[("max.in.flight", "3")]), [said("3"), None]);
         assert_eq!(of(&[("max.in.flight", "4")], &[(LONG, "2")]), [said("2"), None]);
         for (name, other) in ALIASES {
             assert!(check_property(other, "2").is_ok(), "{other}");

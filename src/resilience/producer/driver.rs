@@ -28,6 +28,11 @@ use crate::rng::Rng;
 /// How long the thread listens for results before it looks after everything else.
 const TICK: Duration = Duration::from_millis(20);
 
+/// What librdkafka logs when a connection breaks: it failed, or requests on it were not answered in time.
+const BROKEN: [&str; 2] = ["FAIL", "REQTMOUT"];
+/// How long a broken connection is trouble: librdkafka logs the same failure of a broker once in 30 s.
+const TROUBLE: Nanos = 30_000_000_000;
+
 /// AUTHENTICATION, UNSUPPORTED_SASL_MECHANISM, ILLEGAL_SASL_STATE, SASL_AUTHENTICATION_FAILED.
 const REFUSALS: [i32; 4] = [-169, 33, 34, 58];
 
@@ -50,6 +55,8 @@ pub(super) struct Shared {
     pub refused: AtomicI32,
     pub ended: AtomicBool,
     search: LeaderSearch,
+    /// When a connection broke last; 0: never, or long ago.
+    broke_at: AtomicU64,
     /// The client was declared dead: what it has not sent is to be sent by its successor.
     retired: AtomicBool,
     /// When the thread stops waiting for results; `u64::MAX` while open.
@@ -78,6 +85,7 @@ impl Shared {
             refused: AtomicI32::new(0),
             ended: AtomicBool::new(false),
             search: LeaderSearch::new(clock),
+            broke_at: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             close_at: AtomicU64::new(u64::MAX),
             changed: Notify::new(),
@@ -180,6 +188,7 @@ impl Shared {
     fn serve(self: &Arc<Self>) {
         loop {
             self.poll();
+            self.look_after_connections();
             self.pump();
             self.replace_dead_client();
             let close_at = self.close_at.load(Ordering::Acquire);
@@ -204,6 +213,17 @@ impl Shared {
             Some(client) => client.poll(TICK),
             None => std::thread::park_timeout(TICK),
         }
+    }
+
+    /// The log's callback cannot do it: it may come while the lanes are locked.
+    fn look_after_connections(&self) {
+        let broke_at = self.broke_at.load(Ordering::Acquire);
+        if broke_at == 0 {
+            return;
+        }
+        let over = self.clock.now().saturating_sub(broke_at) > TROUBLE
+            && self.broke_at.compare_exchange(broke_at, 0, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        self.lanes().part(if over { 0 } else { broke_at });
     }
 
     fn pump(&self) {
@@ -381,6 +401,9 @@ impl ClientContext for Context {
         crate::resilience::client::log(level, facility, message);
         if let Some(shared) = self.0.upgrade() {
             shared.search.on_log(level, facility);
+            if !matches!(level, RDKafkaLogLevel::Debug) && BROKEN.contains(&facility) {
+                shared.broke_at.store(shared.clock.now().max(1), Ordering::Release);
+            }
         }
     }
 

@@ -6,6 +6,10 @@
 //! five *records* of a topic partition in flight before it waits for answers, and while a record past its linger time
 //! waits behind them, the broker's thread polls without a pause. Three such threads take the processor from the very
 //! brokers whose answers they wait for. What is held here meanwhile leaves as one batch.
+//!
+//! After a connection broke there is nothing to poll for, and what librdkafka has when the broker returns leaves as one
+//! batch behind what is sent again: so nothing is held back then, until the lane's next result. Each batch less is an
+//! answer of a broker less to wait for, one after the other, while it is slow.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -52,9 +56,16 @@ struct Lane {
     fresh: VecDeque<Entry>,
     /// Handed to librdkafka and without a result; only counted for a fixed partition.
     in_client: usize,
+    /// A connection broke, and none of its records has had a result since.
+    adrift: bool,
 }
 
 impl Lane {
+    /// What is handed over now would wait in librdkafka, on a connection that is up.
+    fn is_held(&self) -> bool {
+        self.in_client >= SENDABLE && !self.adrift
+    }
+
     fn is_idle(&self) -> bool {
         self.again.is_empty() && self.fresh.is_empty() && self.in_client == 0
     }
@@ -79,6 +90,8 @@ pub(super) struct Lanes {
     /// librdkafka's queue had no room, or there was no client, at the last try.
     pub full: bool,
     pub closed: bool,
+    /// When a connection broke last; 0: not lately.
+    parted_at: Nanos,
 }
 
 pub(super) enum Offered {
@@ -100,12 +113,12 @@ impl Lanes {
 
     pub fn push_fresh(&mut self, entry: Entry) {
         self.waiting += 1;
-        self.lanes.entry(key_of(&entry)).or_default().fresh.push_back(entry);
+        self.lane(key_of(&entry)).fresh.push_back(entry);
     }
 
     pub fn push_again(&mut self, entry: Entry) {
         self.waiting += 1;
-        let again = &mut self.lanes.entry(key_of(&entry)).or_default().again;
+        let again = &mut self.lane(key_of(&entry)).again;
         let at = again.partition_point(|before| before.ticket.place < entry.ticket.place);
         again.insert(at, entry);
     }
@@ -115,10 +128,25 @@ impl Lanes {
         let key = (topic.to_owned(), Some(partition));
         if let Some(lane) = self.lanes.get_mut(&key) {
             lane.in_client = lane.in_client.saturating_sub(1);
+            lane.adrift = false;
             if lane.is_idle() {
                 self.lanes.remove(&key);
             }
         }
+    }
+
+    /// A connection broke at `at`; 0: there is no trouble any more. Nobody tells whose records were on it, so that all
+    /// are let go.
+    pub fn part(&mut self, at: Nanos) {
+        if at != self.parted_at {
+            self.parted_at = at;
+            self.lanes.values_mut().for_each(|lane| lane.adrift = at != 0);
+        }
+    }
+
+    fn lane(&mut self, key: LaneKey) -> &mut Lane {
+        let adrift = self.parted_at != 0;
+        self.lanes.entry(key).or_insert_with(|| Lane { adrift, ..Lane::default() })
     }
 
     /// Hands a fresh record to librdkafka if nothing of its lane is before it and it can be sent soon.
@@ -131,12 +159,12 @@ impl Lanes {
         }
         let key = key_of(&entry);
         let lane = self.lanes.get(&key);
-        if lane.is_some_and(|l| !l.again.is_empty() || !l.fresh.is_empty() || l.in_client >= SENDABLE) {
+        if lane.is_some_and(|l| !l.again.is_empty() || !l.fresh.is_empty() || l.is_held()) {
             return Offered::Later(entry);
         }
         let offered = self.hand_over(entry);
         if key.1.is_some() && matches!(offered, Offered::Taken) {
-            self.lanes.entry(key).or_default().in_client += 1;
+            self.lane(key).in_client += 1;
         }
         offered
     }
@@ -185,7 +213,7 @@ impl Lanes {
         let mut lanes = std::mem::take(&mut self.lanes);
         'lanes: for ((_, partition), lane) in &mut lanes {
             // Judged once: what has gathered leaves together.
-            if lane.in_client >= SENDABLE {
+            if lane.is_held() {
                 continue;
             }
             loop {
@@ -240,6 +268,31 @@ mod tests {
         let (answer, _) = oneshot::channel();
         let ticket = Box::new(Ticket { answer, attempts: 1, since: 0, place, partition: None });
         Entry { record: Record::to("out"), ticket, not_before: 0, give_up: Nanos::MAX }
+    }
+
+    /// Whether records of a partition are held back that has so many in the client.
+    fn held(lanes: &mut Lanes, partition: i32, in_client: usize) -> bool {
+        let lane = lanes.lane(("out".into(), Some(partition)));
+        lane.in_client = in_client;
+        lane.is_held()
+    }
+
+    #[test]
+    fn a_full_lane_is_held_but_not_from_a_broken_connection_to_the_next_result() {
+        let mut lanes = Lanes::default();
+        assert!(!held(&mut lanes, 0, SENDABLE - 1));
+        assert!(held(&mut lanes, 0, SENDABLE));
+        lanes.part(7);
+        assert!(!held(&mut lanes, 0, SENDABLE + 1));
+        assert!(!held(&mut lanes, 1, SENDABLE), "one that had nothing in the client is on that connection, too");
+        lanes.done("out", 0);
+        assert!(held(&mut lanes, 0, SENDABLE));
+        lanes.part(7);
+        assert!(held(&mut lanes, 0, SENDABLE), "the same break");
+        lanes.part(8);
+        assert!(!held(&mut lanes, 0, SENDABLE));
+        lanes.part(0);
+        assert!(held(&mut lanes, 0, SENDABLE) && held(&mut lanes, 1, SENDABLE), "no trouble any more");
     }
 
     #[test]

@@ -10,8 +10,8 @@ use rdkafka::ClientConfig;
 
 use super::Limits;
 
-/// librdkafka's name for it, and Kafka's.
-const MESSAGE_TIMEOUT: [&str; 2] = ["message.timeout.ms", "delivery.timeout.ms"];
+/// By this name alone: `client_config` knows the other one.
+const MESSAGE_TIMEOUT: &str = "message.timeout.ms";
 const SOCKET_TIMEOUT: &str = "socket.timeout.ms";
 
 /// librdkafka's default of both, in milliseconds.
@@ -30,7 +30,7 @@ pub(super) fn stretch(config: &mut ClientConfig, limits: &Limits) {
     if limits.at_least_once {
         return;
     }
-    let Some(attempt) = millis(config, &MESSAGE_TIMEOUT, STOCK_MESSAGE_TIMEOUT).filter(|attempt| *attempt > 0) else {
+    let Some(attempt) = millis(config, MESSAGE_TIMEOUT, STOCK_MESSAGE_TIMEOUT).filter(|attempt| *attempt > 0) else {
         return;
     };
     let retry = &limits.retry;
@@ -39,17 +39,14 @@ pub(super) fn stretch(config: &mut ClientConfig, limits: &Limits) {
     if all <= attempt {
         return;
     }
-    for name in MESSAGE_TIMEOUT {
-        config.remove(name);
-    }
-    config.set(MESSAGE_TIMEOUT[0], all.to_string());
-    if let Some(socket) = millis(config, &[SOCKET_TIMEOUT], STOCK_SOCKET_TIMEOUT) {
+    config.set(MESSAGE_TIMEOUT, all.to_string());
+    if let Some(socket) = millis(config, SOCKET_TIMEOUT, STOCK_SOCKET_TIMEOUT) {
         config.set(SOCKET_TIMEOUT, socket.min(attempt.max(SHORTEST_SOCKET_TIMEOUT)).to_string());
     }
 }
 
-fn millis(config: &ClientConfig, names: &[&str], stock: u64) -> Option<u64> {
-    match names.iter().find_map(|name| config.get(name)) {
+fn millis(config: &ClientConfig, name: &str, stock: u64) -> Option<u64> {
+    match config.get(name) {
         Some(value) => value.trim().parse().ok(),
         None => Some(stock),
     }
@@ -71,7 +68,6 @@ mod tests {
         let limits = Limits { retry, at_least_once, max_waiting: 1, max_wait, metrics: None };
         stretch(&mut config, &limits);
         config.create_native_config().expect("librdkafka takes it");
-        assert_eq!(config.get("delivery.timeout.ms").filter(|_| config.get("message.timeout.ms").is_some()), None);
         ["message.timeout.ms", "socket.timeout.ms"].map(|name| config.get(name).map(str::to_owned))
     }
 
@@ -88,7 +84,7 @@ mod tests {
         let timeout = [("message.timeout.ms", "2000")];
         assert_eq!(stretched(&timeout, retries(8, None), false), pair("18000", "2000"));
         assert_eq!(stretched(&timeout, retries(8, Some(5_000)), false), pair("5000", "2000"));
-        assert_eq!(stretched(&[("delivery.timeout.ms", "5")], retries(1, None), false), pair("10", "10"));
+        assert_eq!(stretched(&[("message.timeout.ms", "5")], retries(1, None), false), pair("10", "10"));
         assert_eq!(stretched(&[], retries(u32::MAX, None), false), pair(&i32::MAX.to_string(), "60000"));
         let both = [("message.timeout.ms", "9000"), ("socket.timeout.ms", "3000")];
         assert_eq!(stretched(&both, retries(1, None), false), pair("18000", "3000"));
