@@ -29,6 +29,7 @@ pub(super) const METRICS: &[Metric] = &[
     Metric { name: "outage", counts: false, of: outage },
     Metric { name: "first-success", counts: false, of: |r| Some(Sample::Value(r.recovery.as_ref()?.first_success_s?)) },
     Metric { name: "detect", counts: false, of: |r| Some(Sample::Value(r.recovery.as_ref()?.detect_s?)) },
+    Metric { name: "after-leader", counts: false, of: |r| Some(Sample::Value(r.recovery.as_ref()?.after_leader_s?)) },
     Metric { name: "drain", counts: false, of: drain },
     Metric { name: "lost", counts: true, of: |r| Some(Sample::Value(r.integrity.lost as f64)) },
     Metric { name: "duplicates", counts: true, of: duplicates },
