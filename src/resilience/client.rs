@@ -36,10 +36,10 @@ pub fn client_config(
 ) -> ClientConfig {
     let fits = |name: &str| role_of(name).is_none_or(|its| its == role);
     let (settings, overrides) = (by_first_names(settings), by_first_names(overrides));
-    let mut properties = recovery_client_properties();
-    properties.extend(settings.clone());
     let protocol = overrides.get("group.protocol").or_else(|| settings.get("group.protocol"));
     let classic = protocol.is_none_or(|name| name == "classic");
+    let mut properties = recovery_client_properties();
+    properties.extend(settings);
     properties.retain(|name, _| fits(name) && (classic || !CLASSIC_GROUPS_ONLY.contains(&name.as_str())));
     properties.extend(overrides);
     let mut config = ClientConfig::new();
@@ -52,7 +52,7 @@ pub fn client_config(
 
 /// Properties by librdkafka's first names. It takes both names of one, in no order that could be relied on. The first ones are what is
 /// chosen here: who says the other one means it.
-fn by_first_names(properties: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+pub(super) fn by_first_names(properties: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut named = properties.clone();
     for (first, other) in ALIASES {
         if let Some(value) = named.remove(other) {

@@ -27,13 +27,13 @@ const EVERY: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How long leaders are looked for after the last trouble: a broker's session is 9 s, and starts over with a new controller; and librdkafka
 /// logs the same failure of a broker once in 30 s.
-const LASTS: Nanos = 30_000_000_000;
+pub const LASTS: Nanos = 30_000_000_000;
 
 /// RESOLVE, TRANSPORT, ALL_BROKERS_DOWN, TIMED_OUT of librdkafka.
 const TROUBLE: [i32; 4] = [-193, -195, -187, -185];
 /// A connection failed. A request that was not answered in time (`REQTMOUT`) is none yet: a frozen broker leads on when it thaws, and its
 /// next connection fails soon if it does not.
-const TROUBLE_LOGGED: &str = "FAIL";
+pub const TROUBLE_LOGGED: &str = "FAIL";
 
 /// When to look for leaders.
 #[derive(Debug)]

@@ -29,9 +29,7 @@ use crate::rng::Rng;
 const TICK: Duration = Duration::from_millis(20);
 
 /// What librdkafka logs when a connection breaks: it failed, or requests on it were not answered in time.
-const BROKEN: [&str; 2] = ["FAIL", "REQTMOUT"];
-/// How long a broken connection is trouble: librdkafka logs the same failure of a broker once in 30 s.
-const TROUBLE: Nanos = 30_000_000_000;
+const BROKEN: [&str; 2] = [leader_search::TROUBLE_LOGGED, "REQTMOUT"];
 
 /// AUTHENTICATION, UNSUPPORTED_SASL_MECHANISM, ILLEGAL_SASL_STATE, SASL_AUTHENTICATION_FAILED.
 const REFUSALS: [i32; 4] = [-169, 33, 34, 58];
@@ -215,13 +213,13 @@ impl Shared {
         }
     }
 
-    /// The log's callback cannot do it: it may come while the lanes are locked.
+    /// The log's callback cannot do it: it may come while the lanes are locked. Trouble lasts as long as leaders are looked for.
     fn look_after_connections(&self) {
         let broke_at = self.broke_at.load(Ordering::Acquire);
         if broke_at == 0 {
             return;
         }
-        let over = self.clock.now().saturating_sub(broke_at) > TROUBLE
+        let over = self.clock.now().saturating_sub(broke_at) > leader_search::LASTS
             && self.broke_at.compare_exchange(broke_at, 0, Ordering::AcqRel, Ordering::Acquire).is_ok();
         self.lanes().part(if over { 0 } else { broke_at });
     }

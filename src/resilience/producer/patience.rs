@@ -58,16 +58,16 @@ mod tests {
 
     use super::*;
     use crate::resilience::backoff::RetryConfig;
+    use crate::resilience::client::by_first_names;
 
     fn stretched(properties: &[(&str, &str)], retry: RetryConfig, at_least_once: bool) -> [Option<String>; 2] {
-        let mut config = ClientConfig::new();
-        for (name, value) in properties {
-            config.set(*name, *value);
-        }
+        let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut config: ClientConfig = by_first_names(&properties).into_iter().collect();
         let max_wait = Duration::from_secs(1);
         let limits = Limits { retry, at_least_once, max_waiting: 1, max_wait, metrics: None };
         stretch(&mut config, &limits);
         config.create_native_config().expect("librdkafka takes it");
+        assert_eq!(config.get("delivery.timeout.ms").filter(|_| config.get("message.timeout.ms").is_some()), None);
         ["message.timeout.ms", "socket.timeout.ms"].map(|name| config.get(name).map(str::to_owned))
     }
 
@@ -84,7 +84,7 @@ mod tests {
         let timeout = [("message.timeout.ms", "2000")];
         assert_eq!(stretched(&timeout, retries(8, None), false), pair("18000", "2000"));
         assert_eq!(stretched(&timeout, retries(8, Some(5_000)), false), pair("5000", "2000"));
-        assert_eq!(stretched(&[("message.timeout.ms", "5")], retries(1, None), false), pair("10", "10"));
+        assert_eq!(stretched(&[("delivery.timeout.ms", "5")], retries(1, None), false), pair("10", "10"));
         assert_eq!(stretched(&[], retries(u32::MAX, None), false), pair(&i32::MAX.to_string(), "60000"));
         let both = [("message.timeout.ms", "9000"), ("socket.timeout.ms", "3000")];
         assert_eq!(stretched(&both, retries(1, None), false), pair("18000", "3000"));
